@@ -1,0 +1,197 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bounds of every name that we make, and the places on a host. Pure: nothing here touches a disk.
+
+Limits come from sun_path (unix(7): 108 bytes with the final NUL), user names (useradd(8): 32 characters) and
+unit names (systemd.unit(5): 255 characters). App and process names hold no dash, so a name joined by dashes
+can be taken apart again and never equals another app's name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .errors import ContainerlessError
+
+PREFIX = "containerless"
+USER_PREFIX = "cl-"
+APP_NAME = r"[a-z][a-z0-9_]{0,23}"
+PROCESS_NAME = r"[a-z][a-z0-9_]{0,23}"
+VERSION = r"[0-9A-Za-z][0-9A-Za-z._]{0,47}"
+DIGEST = r"[0-9a-f]{64}"
+RELEASE_ID = VERSION + r"-[0-9a-f]{12}"
+MAX_ACTIVATION = 999_999
+MAX_SOCKET_PATH = 107
+MAX_UNIT_NAME = 255
+
+
+def _checked(pattern: str, value: str, message: str) -> str:
+    if not re.fullmatch(pattern, value):
+        raise ContainerlessError(message)
+    return value
+
+
+def check_app_name(value: str) -> str:
+    """Return the name, or raise with the bound: a lower-case letter, then up to 23 of a-z, 0-9 and _."""
+    return _checked(
+        APP_NAME, value, f"app_name {value!r} must be a lower-case letter followed by at most 23 of a-z, 0-9 and _"
+    )
+
+
+def check_process_name(value: str) -> str:
+    """Return the name of a Procfile line, or raise with the bound."""
+    return _checked(
+        PROCESS_NAME,
+        value,
+        f"process name {value!r} in the Procfile must be a lower-case letter followed by at most 23 of a-z, 0-9 and _",
+    )
+
+
+def check_version(value: str) -> str:
+    """Return the version, or raise: up to 48 of letters, digits, dot and underscore, no dash (it ends the version in a release id)."""
+    return _checked(
+        VERSION, value, f"version {value!r} must be at most 48 letters, digits, dots and underscores (app_build_version)"
+    )
+
+
+def check_digest(value: str, what: str) -> str:
+    """Return a SHA-256 in hex, or raise naming `what`."""
+    return _checked(DIGEST, value, f"{what} {value!r} is not a SHA-256 digest (64 lower-case hex digits)")
+
+
+def check_release_id(value: str) -> str:
+    """Return the release id, or raise."""
+    return _checked(RELEASE_ID, value, f"release {value!r} is not a release id such as 1.0.0.g1a2b3c4d-0123456789ab")
+
+
+def check_activation(value: int) -> int:
+    """Return the activation number, or raise outside 1..999999."""
+    if not 1 <= value <= MAX_ACTIVATION:
+        raise ContainerlessError(f"activation {value} is outside 1..{MAX_ACTIVATION}")
+    return value
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every path and unit of one app on a host. `root` is only set by tests."""
+
+    app: str
+    root: str = ""
+
+    def __post_init__(self) -> None:
+        check_app_name(self.app)
+
+    def _at(self, *parts: str) -> str:
+        return self.root + "/" + "/".join(parts)
+
+    # Code and static files: root owned, read-only to the app.
+    @property
+    def srv(self) -> str:
+        return self._at("srv", PREFIX, self.app)
+
+    @property
+    def trees(self) -> str:
+        return f"{self.srv}/trees"
+
+    def tree(self, content_id: str) -> str:
+        return f"{self.trees}/{check_digest(content_id, 'content_id')}"
+
+    @property
+    def current(self) -> str:
+        return f"{self.srv}/current"
+
+    # Configuration: a folder per release, secrets apart.
+    @property
+    def etc(self) -> str:
+        return self._at("etc", PREFIX, self.app)
+
+    def release(self, release_id: str) -> str:
+        return f"{self.etc}/{check_release_id(release_id)}"
+
+    @property
+    def secrets(self) -> str:
+        return f"{self.etc}/secrets"
+
+    # State: ours beside the app's own.
+    @property
+    def var(self) -> str:
+        return self._at("var/lib", PREFIX, self.app)
+
+    @property
+    def data(self) -> str:
+        return f"{self.var}/data"
+
+    @property
+    def state_directory(self) -> str:
+        """The value of StateDirectory=, relative to /var/lib."""
+        return f"{PREFIX}/{self.app}/data"
+
+    @property
+    def ledger(self) -> str:
+        return f"{self.var}/ledger.jsonl"
+
+    @property
+    def active(self) -> str:
+        return f"{self.var}/active"
+
+    @property
+    def journal(self) -> str:
+        return f"{self.var}/journal"
+
+    @property
+    def lock(self) -> str:
+        return f"{self.var}/lock"
+
+    # Run time: rebuilt at boot.
+    @property
+    def run(self) -> str:
+        return self._at("run", PREFIX, self.app)
+
+    @property
+    def web_socket(self) -> str:
+        return f"{self.run}/web.sock"
+
+    def activation_run(self, activation: int) -> str:
+        return f"{self.run}/{check_activation(activation)}"
+
+    def activation_socket(self, activation: int) -> str:
+        return f"{self.activation_run(activation)}/web.sock"
+
+    @property
+    def units(self) -> str:
+        return self._at("run/systemd/system")
+
+    @property
+    def boot_unit_file(self) -> str:
+        return self._at("etc/systemd/system", self.boot_unit)
+
+    @property
+    def tools(self) -> str:
+        return self._at("usr/local/lib", PREFIX)
+
+    @property
+    def command(self) -> str:
+        return self._at("usr/local/bin", PREFIX)
+
+    # Names.
+    @property
+    def user(self) -> str:
+        return USER_PREFIX + self.app
+
+    @property
+    def boot_unit(self) -> str:
+        return f"{PREFIX}-{self.app}.service"
+
+    @property
+    def slice(self) -> str:
+        return f"{PREFIX}-{self.app}.slice"
+
+    def template_unit(self, process: str, kind: str = "service") -> str:
+        """Name of the unit template of a process, as it stands in a release's folder."""
+        return f"{PREFIX}-{self.app}-{check_process_name(process)}@.{kind}"
+
+    def unit(self, process: str, activation: int, kind: str = "service") -> str:
+        """Name of the unit of a process in an activation."""
+        return f"{PREFIX}-{self.app}-{check_process_name(process)}@{check_activation(activation)}.{kind}"

@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The ledger: what happened to each activation on this host, one line an event, each chained to the line before.
+
+Pure functions over bytes and entries; `_release.store` does the reading and the flushed appending.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .._core import canonical, schemas
+from .._core.errors import InvalidDocument
+
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event. `time` is for people; the order is that of `seq`."""
+
+    seq: int
+    prev: str
+    time: str
+    state: str
+    activation: int
+    release: str
+    content_id: str
+    run: str
+    who: str
+    why: str
+
+    def line(self) -> bytes:
+        return canonical.dumps({"schema": "containerless.ledger/v1", **self.__dict__})
+
+
+def append(
+    entries: t.Sequence[Entry],
+    *,
+    time: str,
+    state: str,
+    activation: int,
+    release: str,
+    content_id: str,
+    run: str,
+    who: str,
+    why: str,
+) -> Entry:
+    """Return the next entry, chained to the last one."""
+    last = entries[-1] if entries else None
+    entry = Entry(
+        seq=last.seq + 1 if last else 1,
+        prev=canonical.sha256(last.line()) if last else GENESIS,
+        time=time,
+        state=state,
+        activation=activation,
+        release=release,
+        content_id=content_id,
+        run=run,
+        who=who,
+        why=why,
+    )
+    schemas.check("ledger", {"schema": "containerless.ledger/v1", **entry.__dict__}, "ledger entry")
+    return entry
+
+
+def parse(data: bytes) -> tuple[list[Entry], int]:
+    """Return the entries and the number of good bytes: a torn last line (no newline) is not counted.
+
+    Raises InvalidDocument for a line that was edited or removed: the chain shows it.
+    """
+    entries: list[Entry] = []
+    good = 0
+    for number, line in enumerate(data.splitlines(keepends=True), start=1):
+        if not line.endswith(b"\n"):
+            break
+        document = schemas.check("ledger", canonical.loads(line, f"ledger line {number}"), f"ledger line {number}")
+        entry = Entry(**{key: value for key, value in document.items() if key != "schema"})
+        expected = canonical.sha256(entries[-1].line()) if entries else GENESIS
+        if entry.prev != expected or entry.seq != number:
+            raise InvalidDocument(f"ledger line {number} does not follow the line before it: the ledger was edited")
+        entries.append(entry)
+        good += len(line)
+    return entries, good
+
+
+def head(entries: t.Sequence[Entry]) -> str:
+    """Return the digest of the last line: kept on the control node, it shows a ledger that was cut."""
+    return canonical.sha256(entries[-1].line()) if entries else GENESIS
+
+
+def next_activation(entries: t.Iterable[Entry]) -> int:
+    """Return the next free activation number of this host."""
+    return max((entry.activation for entry in entries), default=0) + 1
+
+
+def states(entries: t.Iterable[Entry]) -> dict[int, Entry]:
+    """Return the last entry of each activation."""
+    return {entry.activation: entry for entry in entries}
+
+
+def rollback_target(entries: t.Sequence[Entry], active: int) -> Entry | None:
+    """Return the last good activation to go back to from `active`, or None.
+
+    Releases are ordered by when they first became good, so a second rollback goes further back, and never forward
+    to a release that somebody left by a rollback or that failed.
+    """
+    latest = {entry.release: entry for entry in entries if entry.state in ("good", "failed", "rolled_back")}
+    order: dict[str, int] = {}
+    for entry in entries:
+        if entry.state == "good":
+            order.setdefault(entry.release, entry.seq)
+    now = next((entry.release for entry in reversed(entries) if entry.activation == active), None)
+    if now is None:
+        return None
+    position = order.get(now, entries[-1].seq + 1)
+    goods = [r for r, seq in order.items() if seq < position and r != now and latest[r].state == "good"]
+    if not goods:
+        return None
+    release = max(goods, key=order.__getitem__)
+    return next(entry for entry in reversed(entries) if entry.release == release and entry.state == "good")
