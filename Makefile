@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Aliases only: tools/run makes the environment under .cache, tools/check.py runs the stages.
+.DEFAULT_GOAL := help
+.PHONY: help tools lint format units units-py39 molecule test demo build lock clean
+run := tools/run
+SCENARIO ?=
+
+help: ## show this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+tools: ## make the tools' environment under .cache
+	@$(run)
+lint: ## ruff, mypy, yamllint, ansible-lint
+	@$(run) python tools/check.py lint
+format: ## let ruff format the Python files
+	@$(run) ruff format --quiet .
+units: ## unit tests
+	@$(run) python tools/check.py units
+units-py39: ## unit tests of module_utils on the oldest target Python, where it is found
+	@$(run) python tools/check.py units-py39
+molecule: ## Molecule scenarios on throwaway machines: all of them, or SCENARIO=name
+	@$(run) --with-machines python tools/check.py molecule $(SCENARIO)
+test: ## everything above; what CI runs
+	@$(run) --with-machines python tools/check.py lint units units-py39 molecule
+demo: ## the sample project: shipped, upgraded, broken, rolled back
+	@$(run) --with-machines python tests/demo/demo.py
+build: ## the collection's tarball, in .cache/dist
+	@$(run) ansible-galaxy collection build --force --output-path .cache/dist
+lock: ## pin requirements/*.in again, with hashes
+	@$(run) python tools/lock.py
+clean: ## remove our machines, then .cache
+	@$(run) python tools/clean.py
