@@ -8,7 +8,7 @@ run := tools/run
 SCENARIO ?=
 
 help: ## show this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 tools: ## make the tools' environment under .cache
 	@$(run)
 lint: ## ruff, mypy, yamllint, ansible-lint

@@ -22,6 +22,8 @@ CACHE = ROOT / ".cache"
 # Controllers of ansible-core 2.21; the first one is what .python-version asks for.
 CONTROLLER_PYTHONS = ("3.13", "3.12", "3.14")
 OLDEST_TARGET_PYTHON = "3.9"
+# A socket path has 107 bytes, of which ssh's control sockets need some 45.
+LONGEST_SOCKET_FOLDER = 60
 # What throwaway machines need from Debian: a command that proves it, and its package.
 MACHINE_PACKAGES = {
     "mmdebstrap": "mmdebstrap",
@@ -43,14 +45,21 @@ def stop(sentence: str) -> NoReturn:
     sys.exit(f"tools: {sentence}")
 
 
+def ask(argv: list[str]) -> str:
+    """Return what a command prints; nothing when it does not start, fails or hangs (minutes: it may be fetching)."""
+    try:
+        answer = subprocess.run(
+            argv, env=environment(os.environ), capture_output=True, text=True, timeout=300, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
 def runs_version(python: Path, wanted: str) -> bool:
     """Ask the interpreter itself: a pyenv shim exists for versions that it then refuses to start."""
     code = "import ssl, sys; print('%d.%d' % sys.version_info[:2])"
-    try:
-        answer = subprocess.run([str(python), "-I", "-c", code], capture_output=True, text=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return answer.stdout.strip() == wanted
+    return ask([str(python), "-I", "-c", code]) == wanted
 
 
 def python_candidates(wanted: str, environ: Mapping[str, str]) -> Iterator[Path]:
@@ -77,29 +86,24 @@ def pinned_block(requirements: str, name: str) -> str:
     return block.group() + "\n"
 
 
-def version_of(uv: Path) -> tuple[int, ...]:
-    try:
-        answer = subprocess.run([str(uv), "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    return tuple(int(part) for part in re.findall(r"\d+", answer)[:3])
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def find_uv() -> Path:
     """Take uv from PATH when it is not older than the pinned one, else install the pinned one into the cache."""
     pin = pinned_block((ROOT / "requirements/tools.txt").read_text(encoding="utf-8"), "uv")
-    wanted = tuple(int(part) for part in re.findall(r"\d+", pin.splitlines()[0])[:3])
     own = CACHE / "uv"
     for candidate in (shutil.which("uv"), own / "bin/uv"):
-        if candidate and version_of(Path(candidate)) >= wanted:
+        if candidate and numbers(ask([str(candidate), "--version"])) >= numbers(pin):
             return Path(candidate)
     say("installing uv into .cache/uv (from PyPI)")
     pin_file = CACHE / "uv.txt"
     pin_file.write_text(pin, encoding="utf-8")
     made = subprocess.run([sys.executable, "-m", "venv", "--clear", str(own)], capture_output=True, check=False)
     if made.returncode != 0:
-        stop(f"{sys.executable} can't make a virtual environment: install uv, or Python's venv module (Debian: python3-venv).")
-    run([str(own / "bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(pin_file)])
+        stop(f"install uv, or the venv module of {sys.executable} (Debian: python3-venv).")
+    run([str(own / "bin/python"), "-m", "pip", "install", "-qq", "--require-hashes", "-r", str(pin_file)])
     return own / "bin/uv"
 
 
@@ -112,13 +116,11 @@ def fetched_python(uv: Path) -> Path:
     """Let uv bring a Python where the network allows it."""
     wanted = CONTROLLER_PYTHONS[0]
     say(f"no Python {' or '.join(sorted(CONTROLLER_PYTHONS))} found here; asking uv for {wanted}")
-    env = environment(os.environ)
-    subprocess.run([str(uv), "python", "install", "--quiet", wanted], env=env, stderr=subprocess.DEVNULL, check=False)
-    ask = [str(uv), "python", "find", "--managed-python", wanted]
-    answer = subprocess.run(ask, env=env, capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        stop(f"install Python {wanted} (for example with pyenv) and run this again: none was found and uv could not fetch it.")
-    return Path(answer.stdout.strip())
+    ask([str(uv), "python", "install", wanted])
+    found = ask([str(uv), "python", "find", "--managed-python", wanted])
+    if not found:
+        stop(f"install Python {wanted} (for example with pyenv): none is here and uv could not fetch it.")
+    return Path(found)
 
 
 def is_made(name: str) -> bool:
@@ -137,8 +139,9 @@ def make_environment(name: str, uv: Path, python: Path) -> None:
     """Bring .cache/NAME to exactly what requirements/NAME.txt says."""
     folder, requirements = CACHE / name, ROOT / f"requirements/{name}.txt"
     say(f"installing requirements/{name}.txt into .cache/{name} (from PyPI, with {python})")
-    run([str(uv), "venv", "--quiet", "--clear", "--python", str(python), str(folder)])
-    run([str(uv), "pip", "sync", "--quiet", "--require-hashes", "--python", str(folder / "bin/python"), str(requirements)])
+    own = ["--quiet", "--python"]
+    run([str(uv), "venv", "--clear", *own, str(python), str(folder)])
+    run([str(uv), "pip", "sync", "--require-hashes", *own, str(folder / "bin/python"), str(requirements)])
     (folder / ".made-from").write_text(stamp_of(name), encoding="utf-8")
 
 
@@ -169,16 +172,14 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
         "PATH": os.pathsep.join([str(CACHE / "tools/bin"), base.get("PATH", os.defpath), "/usr/sbin", "/sbin"]),
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_HOME": str(home),
-        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_CONFIG": str(ROOT / ".config/ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(CACHE / "collections"),
-        "ANSIBLE_INJECT_FACT_VARS": "false",
-        "_ANSIBLE_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR": "fail",
+        "_ANSIBLE_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR": "error",
         "MYPYPATH": str(CACHE / "collections"),
         # Certificates that the machine's owner trusts count for uv as well.
         "UV_SYSTEM_CERTS": "true",
     }
-    # A socket path has 107 bytes; a deep checkout leaves no room for ssh's control sockets.
-    if len(str(home)) > 60:
+    if len(str(home)) > LONGEST_SOCKET_FOLDER:
         env["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(Path(base.get("HOME", "/")) / ".ansible/cp")
     return env
 
@@ -215,7 +216,7 @@ def main(argv: list[str]) -> None:
     env = environment(os.environ)
     if argv:
         sys.stdout.flush()
-        os.execvpe(argv[0], argv, env)
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - no shell is what we want
 
 
 if __name__ == "__main__":

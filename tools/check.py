@@ -1,0 +1,240 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the checks of this repository, every one of them, and adds up what passed: `tools/run python tools/check.py`."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import FrameType
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache"
+LOGS = CACHE / "logs"
+OURS = CACHE / "collections/ansible_collections/containerless/django"
+# A stage that hangs must not take the others' answers with it.
+LONGEST_STAGE_SECONDS = 1800
+LINES_OF_A_FAILURE = 60
+# Molecule says what it does in such lines; the rest of its output is for the log.
+MOLECULE_STEP = re.compile(
+    r"(?:➜ |> )(?:create|prepare|converge|idempotence|side_effect|verify|destroy)[^:]*: Executing"
+)
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Counts:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.passed} passed, {self.failed} failed{skipped}"
+
+    @property
+    def good(self) -> bool:
+        return self.passed > 0 and self.failed == 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command: either itself a check, or a run of pytest whose tests are, or (Molecule) both."""
+
+    name: str
+    argv: Sequence[str]
+    counts_itself: bool = True
+    counts_tests: bool = False
+    undo: Sequence[str] = ()
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"{self.name.replace(' ', '-')}.log"
+
+    @property
+    def junit(self) -> Path:
+        return self.log.with_suffix(".xml")
+
+
+@dataclass(frozen=True)
+class Result:
+    stage: Stage
+    counts: Counts
+    seconds: float
+
+
+def lint_stages() -> list[Stage]:
+    typed = [str(OURS / folder) for folder in ("plugins", "tools", "tests/unit") if (ROOT / folder).is_dir()]
+    return [
+        Stage("ruff format", ["ruff", "format", "--check", "."]),
+        Stage("ruff check", ["ruff", "check", "."]),
+        Stage("mypy", ["mypy", *typed]),
+        Stage("yamllint", ["yamllint", "--strict", "."]),
+        Stage("ansible-lint", ["ansible-lint", "--nocolor"]),
+    ]
+
+
+def units_stages() -> list[Stage]:
+    return [Stage("units", ["pytest", "tests/unit"], counts_itself=False, counts_tests=True)]
+
+
+def units_py39_stages() -> list[Stage]:
+    pytest = CACHE / "py39/bin/pytest"
+    if not pytest.exists():
+        print("units-py39: left out, no Python 3.9 here (ruff still checks the syntax).", flush=True)
+        return []
+    argv = [str(pytest), "tests/unit/plugins/module_utils"]
+    return [Stage("units-py39", argv, counts_itself=False, counts_tests=True)]
+
+
+def molecule_stages(wanted: Sequence[str] = ()) -> list[Stage]:
+    scenarios = wanted or [path.parent.name for path in sorted(ROOT.glob("molecule/*/molecule.yml"))]
+    stages = [
+        Stage(
+            f"molecule {scenario}",
+            ["molecule", "test", "--scenario-name", scenario],
+            counts_tests=True,
+            undo=["molecule", "destroy", "--scenario-name", scenario],
+        )
+        for scenario in scenarios
+    ]
+    return stages or [Stage("molecule", ["sh", "-c", "echo no scenario in molecule/; exit 1"])]
+
+
+KINDS = {"lint": lint_stages, "units": units_stages, "units-py39": units_py39_stages, "molecule": molecule_stages}
+
+
+def tests_in(junit: Path) -> Counts:
+    """Add up the test suites of a JUnit report; no report means that no test ran."""
+    if not junit.is_file():
+        return Counts()
+    suites = [
+        {key: int(suite.get(key, 0)) for key in ("tests", "failures", "errors", "skipped")}
+        for suite in ET.parse(junit).getroot().iter("testsuite")  # noqa: S314 - pytest wrote it for us
+    ]
+    failed = sum(suite["failures"] + suite["errors"] for suite in suites)
+    skipped = sum(suite["skipped"] for suite in suites)
+    return Counts(sum(suite["tests"] for suite in suites) - failed - skipped, failed, skipped)
+
+
+def judge(stage: Stage, exit_code: int, tests: Counts) -> Counts:
+    """Turn an exit code and a report into counts; a failure that no test owns is the stage's own."""
+    counts = tests if stage.counts_tests else Counts()
+    nothing_ran = stage.counts_tests and tests.passed + tests.failed == 0
+    if exit_code != 0 or nothing_ran:
+        return counts + Counts(failed=1) if stage.counts_itself or not counts.failed else counts
+    return counts + Counts(passed=1) if stage.counts_itself else counts
+
+
+def closing_table(results: Iterable[Result]) -> str:
+    rows = [f"{'stage':<40}{'passed':>8}{'failed':>8}{'seconds':>10}"]
+    rows += [f"{r.stage.name:<40}{r.counts.passed:>8}{r.counts.failed:>8}{r.seconds:>10.0f}" for r in results]
+    return "\n".join(rows)
+
+
+class Runner:
+    """Runs stages one after the other; a signal ends the running one, undoes it and skips the rest."""
+
+    def __init__(self) -> None:
+        self.stopped_by = 0
+        self.process: subprocess.Popen[str] | None = None
+
+    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.stopped_by = number
+        self.end_process()
+
+    def end_process(self) -> None:
+        """End the stage with everything it started: it leads a process group of its own."""
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+
+    def run(self, stage: Stage) -> Result:
+        started = time.monotonic()
+        stage.junit.unlink(missing_ok=True)
+        env = {**os.environ, "PYTEST_ADDOPTS": f"--junitxml={stage.junit}", "NO_COLOR": "1"}
+        with stage.log.open("w", encoding="utf-8") as log:
+            exit_code = self.follow(stage.argv, env, log, started)
+            counts = judge(stage, exit_code, tests_in(stage.junit))
+            if stage.undo and (self.stopped_by or not counts.good):
+                print(f"        undoing: {' '.join(stage.undo)}", flush=True)
+                subprocess.run(stage.undo, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False)
+        return Result(stage, counts, time.monotonic() - started)
+
+    def follow(self, argv: Sequence[str], env: dict[str, str], log: IO[str], started: float) -> int:
+        """Keep all output in the log and show the steps of a long stage as they begin."""
+        with subprocess.Popen(
+            argv,
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as self.process:
+            deadline = threading.Timer(LONGEST_STAGE_SECONDS, self.end_process)
+            deadline.start()
+            for line in self.process.stdout or ():
+                log.write(line)
+                log.flush()
+                if MOLECULE_STEP.search(line):
+                    print(f"        {time.monotonic() - started:4.0f} s  {ANSI.sub('', line).strip()[:64]}", flush=True)
+            deadline.cancel()
+        return self.process.returncode
+
+
+def report(result: Result, runner: Runner) -> None:
+    verdict = "ok" if result.counts.good else "FAILED"
+    print(f"        {verdict}: {result.counts}, {result.seconds:.0f} s", flush=True)
+    if not result.counts.good and not runner.stopped_by:
+        lines = result.stage.log.read_text(encoding="utf-8").splitlines()
+        print("\n".join(f"        | {line}" for line in lines[-LINES_OF_A_FAILURE:]), flush=True)
+        print(f"        whole log: {result.stage.log.relative_to(ROOT)}", flush=True)
+
+
+def plan(words: Sequence[str]) -> list[Stage]:
+    """Read `lint units` as kinds of stages; what follows `molecule` names scenarios."""
+    if words[:1] == ["molecule"]:
+        return molecule_stages(words[1:])
+    return [stage for word in words or KINDS for stage in KINDS[word]()]
+
+
+def main(words: Sequence[str]) -> int:
+    unknown = [word for word in words if word not in KINDS]
+    if unknown and words[0] != "molecule":
+        sys.exit(f"tools/check.py: {unknown[0]} is none of {', '.join(KINDS)}.")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    stages, results, runner = plan(words), [], Runner()
+    signal.signal(signal.SIGINT, runner.on_signal)
+    signal.signal(signal.SIGTERM, runner.on_signal)
+    for number, stage in enumerate(stages, 1):
+        if runner.stopped_by:
+            break
+        print(f"[{number:>2}/{len(stages)}] {stage.name}", flush=True)
+        results.append(runner.run(stage))
+        report(results[-1], runner)
+    total = sum((result.counts for result in results), Counts())
+    print(f"\n{closing_table(results)}\n\n{total}", flush=True)
+    if runner.stopped_by:
+        return 128 + runner.stopped_by
+    return 0 if total.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
