@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -166,7 +167,7 @@ class Runner:
     def run(self, stage: Stage) -> Result:
         started = time.monotonic()
         stage.junit.unlink(missing_ok=True)
-        env = {**os.environ, "PYTEST_ADDOPTS": f"--junitxml={stage.junit}", "NO_COLOR": "1"}
+        env = {**os.environ, "PYTEST_ADDOPTS": f"--junitxml={shlex.quote(str(stage.junit))}", "NO_COLOR": "1"}
         with stage.log.open("w", encoding="utf-8") as log:
             exit_code = self.follow(stage.argv, env, log, started)
             counts = judge(stage, exit_code, tests_in(stage.junit))

@@ -63,7 +63,9 @@ def test_what_pytest_reports_is_what_is_counted(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     report = tmp_path / "report.xml"
-    argv = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, f"--junitxml={report}", str(tmp_path)]
+    config = tmp_path / "pytest.ini"
+    config.write_text("[pytest]\n", encoding="utf-8")
+    argv = [sys.executable, "-m", "pytest", "-q", "-c", str(config), f"--junitxml={report}", str(tmp_path)]
     subprocess.run(argv, stdout=subprocess.DEVNULL, check=False)
     assert check.tests_in(report) == Counts(passed=1, failed=2, skipped=1)
     assert check.tests_in(tmp_path / "missing.xml") == Counts()
@@ -82,13 +84,16 @@ def test_the_closing_table_fits_into_80_columns() -> None:
 
 @pytest.fixture
 def sandboxed(tmp_path: Path) -> t.Callable[[str], list[str]]:
-    """Make a command that runs the real runner on stages of the test's own."""
+    """Make a command that runs the real runner on stages of the test's own, in a folder with a space in its name."""
+    home = tmp_path / "a checkout"
+    home.mkdir()
+    (home / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
 
     def argv(stages: str) -> list[str]:
         code = (
             "import sys; from pathlib import Path\n"
             "from ansible_collections.containerless.django.tools import check\n"
-            f"check.ROOT = check.LOGS = Path({str(tmp_path)!r})\n"
+            f"check.ROOT = check.LOGS = Path({str(home)!r})\n"
             f"check.KINDS = {{'mine': lambda: [check.Stage(*words, **rest) for words, rest in {stages}]}}\n"
             "sys.exit(check.main(['mine']))\n"
         )
@@ -108,9 +113,16 @@ def test_every_stage_runs_though_an_earlier_one_failed(sandboxed: Sandboxed, tmp
     stages = "[(('bad', ['sh', '-c', 'echo why; exit 3']), {}), (('good', ['touch', 'ran']), {})]"
     done = subprocess.run(sandboxed(stages), env=python_path(), capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    assert (tmp_path / "ran").exists()
+    assert (tmp_path / "a checkout/ran").exists()
     assert "| why" in done.stdout
     assert done.stdout.splitlines()[-1] == "1 passed, 1 failed"
+
+
+def test_tests_are_counted_wherever_the_checkout_is(tmp_path: Path, sandboxed: Sandboxed) -> None:
+    (tmp_path / "a checkout/test_x.py").write_text("def test_good(): pass\n", encoding="utf-8")
+    stages = "[(('units', [sys.executable, '-m', 'pytest', 'test_x.py'], False, True), {})]"
+    done = subprocess.run(sandboxed(stages), env=python_path(), capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "1 passed, 0 failed"
 
 
 def test_a_run_of_nothing_fails(sandboxed: Sandboxed) -> None:
@@ -135,8 +147,8 @@ def test_a_signal_ends_the_stage_undoes_it_and_skips_the_rest(
             if "converge" in line:
                 running.send_signal(number)
     assert running.returncode == 128 + number
-    assert (tmp_path / "undone").exists()
-    assert not (tmp_path / "ran").exists()
+    assert (tmp_path / "a checkout/undone").exists()
+    assert not (tmp_path / "a checkout/ran").exists()
     assert output[-1] == "0 passed, 1 failed\n"
 
 
