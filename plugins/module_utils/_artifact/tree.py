@@ -1,0 +1,273 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tree of an artifact: sealed once by the builder, verified on every host.
+
+META/tree.sha256 holds a line for every regular file but itself, so `sha256sum -c META/tree.sha256` verifies a tree with
+coreutils alone. META/entries, one of those files, holds what sha256sum can't say: directories (d), executable files (x)
+and links (l), with tabs in between.
+"""
+
+# Paths are bytes, as the disk has them; pathlib knows only text.
+# ruff: noqa: PTH101, PTH103, PTH108, PTH115, PTH118, PTH123
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from .._core.errors import ContainerlessError
+from .tar import Names, link_fault, name_fault, normal_mode, scan, shown
+
+SUMS = "META/tree.sha256"
+ENTRIES = "META/entries"
+#: Written on the host, never part of the tree that was built.
+HOST_FILES = ("venv/pyvenv.cfg", "venv/bin/python", "venv/bin/python3")
+_CHUNK = 256 * 1024
+_THREADS = min(4, os.cpu_count() or 1)
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+
+_KEY_NAMES = re.compile(
+    r"id_(rsa|dsa|ecdsa|ed25519)(_sk)?|.*\.(key|p12|pfx|jks|keystore|kdbx|ppk)|\.netrc|\.pgpass|\.pypirc|\.git-credentials"
+)
+# Templates of a .env are meant to be shared.
+_ENV_NAMES = re.compile(r"\.env(?!.*\.(example|sample|template|dist)$)(\..*)?")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----")
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+
+
+@dataclass(frozen=True)
+class TreeSummary:
+    """What the manifest says of a tree: SHA-256 of META/tree.sha256, number and bytes of all regular files."""
+
+    sha256: str
+    files: int
+    bytes: int
+
+
+class _Tree(t.NamedTuple):
+    """A tree as it stands on the disk; names that are not UTF-8 are shown escaped."""
+
+    files: dict[str, os.stat_result]
+    directories: dict[str, os.stat_result]
+    links: dict[str, str]
+    special: list[str]
+
+
+def _read(root: str) -> _Tree:
+    tree = _Tree({}, {}, {}, [])
+    top = os.fsencode(root)
+    for raw, facts in scan(root):
+        name = raw.decode("utf-8", "backslashreplace")
+        if stat.S_ISREG(facts.st_mode):
+            tree.files[name] = facts
+        elif stat.S_ISDIR(facts.st_mode):
+            tree.directories[name] = facts
+        elif stat.S_ISLNK(facts.st_mode):
+            tree.links[name] = os.readlink(os.path.join(top, raw)).decode("utf-8", "backslashreplace")
+        else:
+            tree.special.append(name)
+    return tree
+
+
+def _path(root: str, name: str) -> bytes:
+    return os.path.join(os.fsencode(root), name.encode("utf-8"))
+
+
+def _digest(path: bytes) -> str:
+    # Not blocking, and links not followed: what was a file a moment ago may have been swapped.
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        digest = hashlib.sha256()
+        data = os.read(fd, _CHUNK)
+        while data:
+            digest.update(data)
+            data = os.read(fd, _CHUNK)
+        return digest.hexdigest()
+    finally:
+        os.close(fd)
+
+
+def _digests(root: str, names: t.Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of each file; hashing releases the GIL, so threads share the work."""
+    ordered = list(names)
+    shares = [ordered[start::_THREADS] for start in range(_THREADS)]
+
+    def work(share: list[str]) -> dict[str, str]:
+        return {name: _digest(_path(root, name)) for name in share}
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return {name: digest for part in pool.map(work, shares) for name, digest in part.items()}
+
+
+def _by_bytes(names: t.Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: name.encode("utf-8"))
+
+
+def _entries(tree: _Tree) -> str:
+    lines = [f"d\t{name}\n" for name in tree.directories]
+    lines += [f"x\t{name}\n" for name, facts in tree.files.items() if facts.st_mode & 0o111]
+    lines += [f"l\t{name}\t{target}\n" for name, target in tree.links.items()]
+    return "".join(_by_bytes(lines))
+
+
+def _write(path: bytes, text: str) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as out:
+        out.write(text)
+    os.chmod(path, 0o644)
+
+
+def seal(root: str) -> TreeSummary:
+    """Refuse what must not be in an artifact, make modes normal, write META/entries and META/tree.sha256.
+
+    Sealing a sealed tree again changes nothing.
+    """
+    try:
+        os.makedirs(os.path.join(root, "META"), exist_ok=True)
+        for name in (ENTRIES, SUMS):
+            if os.path.lexists(os.path.join(root, name)):
+                os.unlink(os.path.join(root, name))
+        found = scan(root)
+        _refuse(root, found)
+        for raw, facts in found:
+            if not stat.S_ISLNK(facts.st_mode) and stat.S_IMODE(facts.st_mode) != normal_mode(facts.st_mode):
+                os.chmod(os.path.join(os.fsencode(root), raw), normal_mode(facts.st_mode))
+        _write(_path(root, ENTRIES), _entries(_read(root)))
+        digests = _digests(root, _read(root).files)
+        sums = "".join(f"{digests[name]}  {name}\n" for name in _by_bytes(digests))
+        _write(_path(root, SUMS), sums)
+        files = _read(root).files
+    except OSError as exc:
+        raise ContainerlessError(f"can't seal the tree {shown(root)}: {exc.strerror or exc}") from None
+    return TreeSummary(
+        sha256=hashlib.sha256(sums.encode("utf-8")).hexdigest(),
+        files=len(files),
+        bytes=sum(facts.st_size for facts in files.values()),
+    )
+
+
+def _refuse(root: str, found: list[tuple[bytes, os.stat_result]]) -> None:
+    names = Names()
+    for raw, facts in found:
+        fault = _fault(root, raw, facts, names)
+        if fault:
+            name = raw.decode("utf-8", "backslashreplace")
+            raise ContainerlessError(f"{shown(name)} can't be in an artifact: it {fault}")
+
+
+def _fault(root: str, raw: bytes, facts: os.stat_result, names: Names) -> str | None:
+    """Say what forbids an entry of the tree, or None."""
+    try:
+        name = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return "has a name that is not UTF-8"
+    fault = name_fault(name)
+    path = os.path.join(os.fsencode(root), raw)
+    if fault or name in HOST_FILES:
+        return fault or "is written on each host"
+    if stat.S_ISLNK(facts.st_mode):
+        kind = "link"
+        try:
+            fault = link_fault(name, os.readlink(path).decode("utf-8"))
+        except UnicodeDecodeError:
+            fault = "is a link to a path that is not UTF-8"
+    elif stat.S_ISDIR(facts.st_mode):
+        kind = "directory"
+    elif stat.S_ISREG(facts.st_mode):
+        kind = "file"
+        # A directory may have inherited setgid from where the build stands; a program got it on purpose.
+        fault = "has a setuid or setgid bit" if facts.st_mode & (stat.S_ISUID | stat.S_ISGID) else None
+    else:
+        return "is neither file, directory nor link"
+    return fault or names.fault(name, kind) or _secret_fault(name, kind, path)
+
+
+def _secret_fault(name: str, kind: str, path: bytes) -> str | None:
+    """Say what looks like a secret or a repository inside app/, or None; packages ship certificates and test keys."""
+    if not name.startswith("app/"):
+        return None
+    last = name.rpartition("/")[2]
+    way_out = "; take it out of the repository, or give it the attribute export-ignore in .gitattributes"
+    if last == ".git":
+        return "is part of a repository" + way_out
+    if kind == "file" and (_ENV_NAMES.fullmatch(last) or _KEY_NAMES.fullmatch(last.lower()) or _holds_key(last, path)):
+        return "looks like a secret" + way_out
+    return None
+
+
+def _holds_key(last: str, path: bytes) -> bool:
+    """Whether a file starts as a private key, or is a .pem that is more than certificates."""
+    with open(path, "rb") as source:
+        if not last.lower().endswith(".pem"):
+            return bool(_PRIVATE_KEY.match(source.read(256).lstrip()))
+        data = source.read()
+    return _CERTIFICATE not in data or bool(_PRIVATE_KEY.search(data))
+
+
+def verify(root: str, sha256: str) -> list[str]:
+    """Return what differs from the tree as it was sealed, one line each; empty means whole.
+
+    The files of HOST_FILES may be there, as the kind of file that they are; what stands in them depends on the host.
+    """
+    try:
+        with open(_path(root, SUMS), "rb") as source:
+            sums = source.read()
+        if hashlib.sha256(sums).hexdigest() != sha256:
+            return [f"{SUMS}: changed"]
+        tree, owner = _read(root), os.lstat(root)
+        drift = _drift_of_modes(tree, owner)
+        for name in HOST_FILES:
+            tree.files.pop(name, None)
+            tree.links.pop(name, None)
+        drift += _drift_of_files(root, tree, _sealed(sums))
+        drift += _drift_of_entries(root, tree)
+    except OSError as exc:
+        return [f"{shown(exc.filename or root)}: {exc.strerror or exc}"]
+    return sorted(drift)
+
+
+def _sealed(sums: bytes) -> dict[str, str]:
+    lines = [_LINE.fullmatch(line) for line in sums.decode("utf-8", "backslashreplace").split("\n")]
+    return {line.group(2): line.group(1) for line in lines if line}
+
+
+def _drift_of_modes(tree: _Tree, owner: os.stat_result) -> list[str]:
+    drift = [f"{name}: is neither file, directory nor link" for name in tree.special]
+    for name, facts in (("", owner), *tree.directories.items(), *tree.files.items()):
+        mode = stat.S_IMODE(facts.st_mode)
+        if mode != normal_mode(facts.st_mode):
+            drift.append(f"{name or '.'}: has mode {mode:04o}")
+        if facts.st_uid != owner.st_uid:
+            drift.append(f"{name}: belongs to user {facts.st_uid}")
+    drift += [f"{name}: is not a link" for name in HOST_FILES[1:] if name in tree.files]
+    drift += [f"{name}: is a link" for name in HOST_FILES[:1] if name in tree.links]
+    return drift
+
+
+def _drift_of_files(root: str, tree: _Tree, sealed: dict[str, str]) -> list[str]:
+    here = tree.files.keys() - {SUMS}
+    digests = _digests(root, here & sealed.keys())
+    drift = [f"{name}: changed" for name, digest in digests.items() if digest != sealed[name]]
+    drift += [f"{name}: missing" for name in sealed.keys() - here]
+    return drift + [f"{name}: was not sealed" for name in here - sealed.keys()]
+
+
+def _drift_of_entries(root: str, tree: _Tree) -> list[str]:
+    """Compare what META/entries says; a changed META/entries has been reported before."""
+    if ENTRIES not in tree.files:
+        return []
+    with open(_path(root, ENTRIES), encoding="utf-8", errors="backslashreplace", newline="") as source:
+        sealed = set(source.read().split("\n"))
+    here = set(_entries(tree).split("\n"))
+    words = {"d": "directory", "x": "executable", "l": "link"}
+    drift = [f"{_entry_name(line)}: is no longer the {words[line[0]]} that was sealed" for line in sealed - here]
+    return drift + [f"{_entry_name(line)}: is a {words[line[0]]} that was not sealed" for line in here - sealed]
+
+
+def _entry_name(line: str) -> str:
+    return line.split("\t")[1]
