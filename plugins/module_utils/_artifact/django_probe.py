@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Asks a Django project, in its own environment, for what the manifest says about it, and collects its static files.
+
+Runs as `python -m <package>.django_probe REQUEST ANSWER` in the folder of manage.py; both are JSON files.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing as t
+from pathlib import Path
+
+from . import migrations
+
+
+class CannotCollect(Exception):
+    """A sentence for the user."""
+
+
+def collect(static_root: str) -> dict[str, t.Any]:
+    """Collect into static_root. Projects without staticfiles, or with files that live elsewhere, have nothing to collect."""
+    from django.apps import apps
+    from django.core.files.storage import FileSystemStorage
+    from django.core.management import call_command
+
+    nothing = {"collected": False, "manifest": None}
+    if not apps.is_installed("django.contrib.staticfiles"):
+        return nothing
+    from django.contrib.staticfiles.storage import staticfiles_storage
+
+    if not isinstance(staticfiles_storage, FileSystemStorage):
+        return nothing
+    if Path(staticfiles_storage.location) != Path(static_root):
+        raise CannotCollect("STORAGES['staticfiles'] names a location; leave it out, STATIC_ROOT is set by the build")
+    call_command("collectstatic", interactive=False, verbosity=0)
+    return {"collected": True, "manifest": getattr(staticfiles_storage, "manifest_name", None)}
+
+
+def answer(static_root: str) -> dict[str, t.Any]:
+    """Set Django up and return its version, migrations and static files."""
+    import django
+    from django.conf import settings
+
+    settings.STATIC_ROOT = static_root
+    django.setup()
+    from django.db.migrations.loader import MigrationLoader
+    from django.db.migrations.state import ProjectState
+
+    return {
+        "version": django.get_version(),
+        "static": collect(static_root),
+        "migrations": migrations.read(MigrationLoader(None), ProjectState()),
+    }
+
+
+def main(request: str, dest: str) -> None:
+    """Read the request, write the answer."""
+    asked = json.loads(Path(request).read_text(encoding="utf-8"))
+    try:
+        found = answer(asked["static_root"])
+    except CannotCollect as exc:
+        sys.exit(str(exc))
+    Path(dest).write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
