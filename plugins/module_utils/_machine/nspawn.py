@@ -1,0 +1,116 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A machine as a systemd-nspawn container in namespaces of its own: ending its processes ends its mounts and interfaces."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .names import Link
+    from .paths import ImagePaths, MachinePaths
+
+GUEST_INTERFACE = "host0"
+
+# The first half runs on the host, the second in the machine's namespaces.
+# The line read from standard input says that the host's end of the network is there; end of file means that the
+# creator died, and the machine with it.
+_LAUNCH = """#!/bin/sh
+set -eu
+if [ "${{1-}}" != inside ]; then
+{join}    exec {scope}unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc sh "$0" inside
+fi
+mount -t overlay overlay -o lowerdir={lower},upperdir={upper},workdir={work} {rootfs}
+mount -t tmpfs -o mode=0755 tmpfs /run
+read -r _
+ip address add {guest} dev {interface}
+ip link set {interface} up
+ip link set lo up
+exec env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 {nspawn} </dev/null
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the launch script needs to know."""
+
+    name: str
+    link: Link
+    image: ImagePaths
+    paths: MachinePaths
+    cgroups: tuple[str, ...] = ()
+    booted: bool = False
+
+
+def nspawn_argv(plan: Plan) -> list[str]:
+    """The container: real systemd, all capabilities (else IP filters are silently not enforced), no way out."""
+    return [
+        "systemd-nspawn",
+        "--quiet",
+        "--boot",
+        "--register=no",
+        "--keep-unit",
+        "--console=pipe",
+        f"--machine={plan.name}",
+        f"--hostname={plan.name}",
+        f"--directory={plan.paths.rootfs}",
+        "--network-namespace-path=/proc/self/ns/net",
+        "--system-call-filter=bpf",
+        "--capability=all",
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--link-journal=no",
+        f"--load-credential=tmpfiles.extra:{plan.paths.identity}",
+    ]
+
+
+def launch_script(plan: Plan) -> str:
+    """The script that becomes the machine."""
+    paths = plan.paths
+    scope = ["systemd-run", "--scope", "--quiet", "--property=Delegate=yes", f"--unit=machine-{plan.link.interface}"]
+    return _LAUNCH.format(
+        join="".join(f"    echo $$ > {shlex.quote(group)}/cgroup.procs\n" for group in plan.cgroups),
+        scope=shlex.join(scope) + " " if plan.booted else "",
+        lower=shlex.quote(str(plan.image.rootfs)),
+        upper=shlex.quote(str(paths.upper)),
+        work=shlex.quote(str(paths.work)),
+        rootfs=shlex.quote(str(paths.rootfs)),
+        guest=plan.link.guest,
+        interface=GUEST_INTERFACE,
+        nspawn=shlex.join(nspawn_argv(plan)),
+    )
+
+
+def network_commands(link: Link, pid: int) -> list[list[str]]:
+    """Both ends of the machine's network; nothing that arrives from it is passed on."""
+    interface = link.interface
+    return [
+        ["ip", "link", "add", interface, "type", "veth", "peer", "name", GUEST_INTERFACE, "netns", str(pid)],
+        ["sysctl", "--quiet", "--write", f"net.ipv4.conf.{interface}.forwarding=0"],
+        ["sysctl", "--quiet", "--write", f"net.ipv6.conf.{interface}.disable_ipv6=1"],
+        ["ip", "address", "add", link.host, "dev", interface],
+        ["ip", "link", "set", interface, "up"],
+    ]
+
+
+def own_cgroups(mounts: str, membership: str, leaf: str) -> tuple[str, ...]:
+    """Where a machine gets a cgroup of its own when no systemd runs here to give it one.
+
+    Two machines in one cgroup would share their tree of services. Only the hierarchies that systemd uses matter.
+    """
+    mine = {}
+    for line in membership.splitlines():
+        _number, controllers, path = line.split(":", 2)
+        mine[controllers] = path
+    groups = []
+    for line in mounts.splitlines():
+        fields = line.split()
+        if len(fields) < 4 or fields[2] not in ("cgroup", "cgroup2"):
+            continue
+        controller = "" if fields[2] == "cgroup2" else "name=systemd"
+        if controller in mine and (not controller or controller in fields[3].split(",")):
+            groups.append(str(Path(fields[1]) / mine[controller].lstrip("/") / leaf))
+    return tuple(groups)

@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start an nspawn machine on this host."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import cgroups, host, links, processes
+from .errors import MachineError
+from .names import Link
+from .nspawn import Plan, launch_script, network_commands, own_cgroups
+
+if TYPE_CHECKING:
+    from .paths import ImagePaths, MachinePaths
+    from .state import State
+
+NAMESPACE_SECONDS = 10
+
+
+def require_tools() -> None:
+    """What has to be installed."""
+    host.require(["systemd-nspawn", "ip", "sysctl", "unshare", "ssh", "ssh-keygen"])
+
+
+def plan(draft: State, paths: MachinePaths) -> State:
+    """Give the machine its network and cgroups, on paper."""
+    link = links.claim(paths.state, f"{draft.project}/{draft.name}")
+    groups: tuple[str, ...] = ()
+    if not host.is_booted():
+        mounts, membership = Path("/proc/self/mounts").read_text(), Path("/proc/self/cgroup").read_text()
+        groups = own_cgroups(mounts, membership, f"machine-{link.interface}")
+    return replace(
+        draft,
+        host=link.address,
+        port=22,
+        http=f"http://{link.address}",
+        interface=link.interface,
+        link=link.index,
+        cgroups=groups,
+    )
+
+
+def start(state: State, paths: MachinePaths, image: ImagePaths) -> None:
+    """Boot the machine; it outlives this process."""
+    link = Link(state.link)
+    for folder in (paths.upper, paths.work, paths.rootfs):
+        folder.mkdir(exist_ok=True)
+    paths.launch.write_text(launch_script(Plan(state.name, link, image, paths, state.cgroups, host.is_booted())))
+    cgroups.make(state.cgroups)
+    with paths.console.open("w") as console:
+        machine = subprocess.Popen(
+            ["sh", str(paths.launch)],
+            stdin=subprocess.PIPE,
+            stdout=console,
+            stderr=console,
+            env=host.with_path(processes.environment(paths.root)),
+            start_new_session=True,
+        )
+    assert machine.stdin is not None
+    with machine.stdin as ready:
+        _wait_for_namespace(machine, paths)
+        for command in network_commands(link, machine.pid):
+            host.run(command)
+        ready.write(b"ready\n")
+
+
+def remove_interface(interface: str) -> None:
+    """The interface goes with its machine; only one whose other end never reached a machine is still there."""
+    if Path("/sys/class/net", interface).exists():
+        subprocess.run(["ip", "link", "delete", interface], capture_output=True, check=False, env=host.with_path(None))
+
+
+def _wait_for_namespace(machine: subprocess.Popen[bytes], paths: MachinePaths) -> None:
+    ours = os.readlink("/proc/self/ns/net")
+    limit = time.monotonic() + NAMESPACE_SECONDS
+    while time.monotonic() < limit and machine.poll() is None:
+        try:
+            if os.readlink(f"/proc/{machine.pid}/ns/net") != ours:
+                return
+        except OSError:
+            pass
+        time.sleep(0.005)
+    words = paths.console.read_text().strip().splitlines()
+    raise MachineError(f"The machine's namespaces could not be made: {words[-1] if words else 'no message'}")

@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The processes of a machine: found by a mark in their environment, which no kill -9 of the creator can lose."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+MARK = "CONTAINERLESS_MACHINE"
+
+
+def marked(folder: Path, proc: Path = Path("/proc")) -> list[int]:
+    """The processes that were started for this folder, oldest first."""
+    wanted = f"{MARK}={folder}".encode()
+    found = []
+    for entry in proc.iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return sorted(found)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment for everything that is started for this folder."""
+    return {**os.environ, MARK: str(folder), "LC_ALL": "C.UTF-8"}
+
+
+def end(folder: Path, deadline: float = 20.0) -> bool:
+    """Kill them and wait until they are gone; says whether there were any."""
+    limit = time.monotonic() + deadline
+    found = marked(folder)
+    present = bool(found)
+    while found and time.monotonic() < limit:
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.02)
+        found = marked(folder)
+    return present

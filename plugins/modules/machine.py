@@ -1,0 +1,196 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Throwaway machines."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: machine
+short_description: Create and destroy throwaway machines
+version_added: 0.1.0
+description:
+  - Creates a machine that answers over SSH within a second (systemd-nspawn) or half a minute (QEMU without KVM), and
+    removes it without a trace.
+  - Images are built once with mmdebstrap from the host's own apt configuration and kept in a cache; a machine is a
+    copy-on-write layer on an image.
+  - Machines have no way out to the network.
+  - Runs on the host that shall carry the machines, usually C(localhost).
+author: containerless.django contributors
+requirements:
+  - mmdebstrap and OpenSSH's client
+  - for V(nspawn) root, systemd-container and iproute2
+  - for V(qemu) qemu-system-x86, qemu-utils and e2fsprogs; without root also uidmap
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying the host.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed when in diff mode.
+    support: none
+  platform:
+    description: Where it runs.
+    platforms: posix
+    support: full
+options:
+  name:
+    description:
+      - Name of the machine, also its host name. At most 31 lower-case letters, digits and dashes.
+      - V(*) with O(state=absent) removes all machines of the project.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) makes sure that the machine exists, runs and answers. A machine that was ended starts again from its
+        own disk with its own addresses; one whose creation was interrupted is made anew.
+      - V(absent) removes it whatever its condition.
+    type: str
+    choices: [present, absent]
+    default: present
+  image:
+    description: What runs in the machine.
+    type: str
+    choices: [debian12, debian13]
+    default: debian12
+  backend:
+    description:
+      - V(auto) takes QEMU if KVM really boots a guest here, else nspawn if we are root, else QEMU in emulation.
+      - An V(nspawn) machine shares the host's kernel and clock.
+    type: str
+    choices: [auto, nspawn, qemu]
+    default: auto
+  owner:
+    description: Folder that the machines belong to, usually a checkout; the default of O(project) is derived from it.
+    type: path
+  project:
+    description:
+      - Namespace of the machine's name, so that several checkouts never meet.
+      - When neither this nor O(owner) is given, the current folder is the owner.
+    type: str
+  cache_dir:
+    description: Where images and machines are kept, by default C($XDG_CACHE_HOME/containerless/machines).
+    type: path
+  memory:
+    description: Memory of a QEMU machine in MiB.
+    type: int
+    default: 1536
+  cpus:
+    description: Processors of a QEMU machine.
+    type: int
+    default: 2
+  timeout:
+    description: How many seconds the machine may take until it answers; building an image is not counted.
+    type: int
+    default: 300
+"""
+
+EXAMPLES = r"""
+- name: Create a machine
+  containerless.django.machine:
+    name: web
+    image: debian13
+    owner: "{{ playbook_dir }}"
+  become: true
+  register: web
+
+- name: Remove all machines of this checkout
+  containerless.django.machine:
+    name: "*"
+    owner: "{{ playbook_dir }}"
+    state: absent
+  become: true
+"""
+
+RETURN = r"""
+name: {description: Name of the machine., returned: present, type: str, sample: web}
+project: {description: Its namespace., returned: always, type: str, sample: 3f1c2ab94d}
+image: {description: What runs in it., returned: present, type: str, sample: debian13}
+backend: {description: What it runs on., returned: present, type: str, sample: nspawn}
+host: {description: Address of its SSH server., returned: present, type: str, sample: 198.18.7.6}
+port: {description: Port of its SSH server., returned: present, type: int, sample: 22}
+user: {description: "User who may log in and use sudo without a password.", returned: present, type: str, sample: ops}
+http: {description: "Where the machine's port 80 is reached from this host.", returned: present, type: str, sample: "http://198.18.7.6"}
+private_key: {description: Key of that user., returned: present, type: str}
+known_hosts: {description: "File with the machine's host key.", returned: present, type: str}
+work_dir: {description: "Folder of the machine, gone with it.", returned: present, type: str}
+console: {description: "What the machine said while it booted.", returned: present, type: str}
+progress: {description: "What the builder of its image says while it works.", returned: present, type: str}
+ssh: {description: Command line that logs in., returned: present, type: str}
+hostvars: {description: Variables by which Ansible reaches the machine., returned: present, type: dict}
+pid: {description: "First process of the machine on this host.", returned: present, type: int}
+system_state: {description: "What C(systemctl is-system-running) said; empty in check mode.", returned: present, type: str, sample: running}
+removed: {description: Names of the machines that were removed., returned: absent, type: list, elements: str}
+"""
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._machine import lifecycle
+from ..module_utils._machine.errors import MachineError
+from ..module_utils._machine.names import check_name, check_project, project_of
+from ..module_utils._machine.paths import Cache, default_cache
+from ..module_utils._machine.recipes import RECIPES, recipe
+
+SPEC = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "image": {"type": "str", "choices": sorted(RECIPES), "default": "debian12"},
+    "backend": {"type": "str", "choices": ["auto", "nspawn", "qemu"], "default": "auto"},
+    "owner": {"type": "path"},
+    "project": {"type": "str"},
+    "cache_dir": {"type": "path"},
+    "memory": {"type": "int", "default": 1536},
+    "cpus": {"type": "int", "default": 2},
+    "timeout": {"type": "int", "default": 300},
+}
+
+
+def present(module: AnsibleModule, cache: Cache, project: str) -> NoReturn:
+    """Make sure that the machine is there."""
+    params = module.params
+    wish = lifecycle.Wish(
+        name=check_name(params["name"]),
+        project=project,
+        recipe=recipe(params["image"]),
+        backend=params["backend"],
+        memory=params["memory"],
+        cpus=params["cpus"],
+        timeout=params["timeout"],
+    )
+    if module.check_mode:
+        running = lifecycle.running(cache, wish)
+        module.exit_json(changed=running is None, **(running.facts() if running else {"project": project}))
+    machine, changed = lifecycle.present(cache, wish)
+    module.exit_json(changed=changed, **machine.facts())
+
+
+def absent(module: AnsibleModule, cache: Cache, project: str) -> NoReturn:
+    """Make sure that it is not there."""
+    everything = lifecycle.names(cache, project)
+    name = module.params["name"]
+    wanted = everything if name == "*" else [check_name(name)]
+    if module.check_mode:
+        removed = [each for each in wanted if each in everything]
+    else:
+        removed = [each for each in wanted if lifecycle.absent(cache, project, each)]
+    module.exit_json(changed=bool(removed), removed=removed, project=project)
+
+
+def main() -> NoReturn:
+    """Do what state says."""
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    params = module.params
+    try:
+        cache = Cache(Path(params["cache_dir"] or default_cache(os.environ)))
+        project = check_project(params["project"] or project_of(str(Path(params["owner"] or ".").resolve())))
+        (present if params["state"] == "present" else absent)(module, cache, project)
+    except MachineError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
