@@ -24,17 +24,6 @@ CONTROLLER_PYTHONS = ("3.13", "3.12", "3.14")
 OLDEST_TARGET_PYTHON = "3.9"
 # A socket path has 107 bytes, of which ssh's control sockets need some 45.
 LONGEST_SOCKET_FOLDER = 60
-# What throwaway machines need from Debian: a command that proves it, and its package.
-MACHINE_PACKAGES = {
-    "mmdebstrap": "mmdebstrap",
-    "systemd-nspawn": "systemd-container",
-    "qemu-system-x86_64": "qemu-system-x86",
-    "qemu-img": "qemu-utils",
-    "mkfs.ext4": "e2fsprogs",
-    "ssh": "openssh-client",
-    "ip": "iproute2",
-    "git": "git",
-}
 
 
 def say(sentence: str) -> None:
@@ -175,29 +164,13 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
         "ANSIBLE_CONFIG": str(ROOT / ".config/ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(CACHE / "collections"),
         "_ANSIBLE_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR": "error",
-        "MYPYPATH": str(CACHE / "collections"),
+        "PYTHONPATH": str(CACHE / "collections"),
         # Certificates that the machine's owner trusts count for uv as well.
         "UV_SYSTEM_CERTS": "true",
     }
     if len(str(home)) > LONGEST_SOCKET_FOLDER:
         env["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(Path(base.get("HOME", "/")) / ".ansible/cp")
     return env
-
-
-def install_machine_packages() -> None:
-    """Install with apt what throwaway machines need and is missing, saying so first."""
-    path = environment(os.environ)["PATH"]
-    missing = sorted({package for command, package in MACHINE_PACKAGES.items() if not shutil.which(command, path=path)})
-    if not missing:
-        return
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        stop(f"install these Debian packages (as root), then run this again: {' '.join(missing)}.")
-    say(f"installing with apt: {' '.join(missing)}")
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *missing]):
-        if subprocess.run([apt, *words], env=quiet, stdout=subprocess.DEVNULL, check=False).returncode != 0:
-            stop(f"`apt-get {words[0]}` failed; its message stands above.")
 
 
 def bootstrap() -> None:
@@ -210,13 +183,8 @@ def bootstrap() -> None:
 
 def main(argv: list[str]) -> None:
     bootstrap()
-    if argv[:1] == ["--with-machines"]:
-        install_machine_packages()
-        argv = argv[1:]
-    env = environment(os.environ)
     if argv:
-        sys.stdout.flush()
-        os.execvpe(argv[0], argv, env)  # noqa: S606 - no shell is what we want
+        os.execvpe(argv[0], argv, environment(os.environ))  # noqa: S606 - no shell is what we want
 
 
 if __name__ == "__main__":

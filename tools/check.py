@@ -28,9 +28,10 @@ OURS = CACHE / "collections/ansible_collections/containerless/django"
 # A stage that hangs must not take the others' answers with it.
 LONGEST_STAGE_SECONDS = 1800
 LINES_OF_A_FAILURE = 60
-# Molecule says what it does in such lines; the rest of its output is for the log.
-MOLECULE_STEP = re.compile(
+# What a person waits for while Molecule runs: its steps, the plays, and what is installed on this host.
+SHOWN = re.compile(
     r"(?:➜ |> )(?:create|prepare|converge|idempotence|side_effect|verify|destroy)[^:]*: Executing"
+    r"|^PLAY \[|^TASK \[.*Install with apt"
 )
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -194,8 +195,11 @@ class Runner:
             for line in self.process.stdout or ():
                 log.write(line)
                 log.flush()
-                if MOLECULE_STEP.search(line):
-                    print(f"        {time.monotonic() - started:4.0f} s  {ANSI.sub('', line).strip()[:64]}", flush=True)
+                if SHOWN.search(ANSI.sub("", line)):
+                    print(
+                        f"        {time.monotonic() - started:4.0f} s  {ANSI.sub('', line).strip(' *\n')[:64]}",
+                        flush=True,
+                    )
             deadline.cancel()
         return self.process.returncode
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 from pathlib import Path
 
@@ -20,6 +21,7 @@ WITHOUT_ORIGIN = ["--quiet", "--no-header", "--no-annotate", "--no-emit-index-ur
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for name, python in PYTHONS.items():
         source, target = REQUIREMENTS / f"{name}.in", REQUIREMENTS / f"{name}.txt"
         argv = ["uv", "pip", "compile", *WITH_HASHES, *WITHOUT_ORIGIN, "--python-version", python, str(source)]

@@ -134,7 +134,8 @@ def roles() -> list[Path]:
 
 def specs(role: Path) -> dict[str, dict[str, t.Any]]:
     """Return the options of all entry points of a role."""
-    entry_points = load(role / "meta/argument_specs.yml")["argument_specs"]
+    path = role / "meta/argument_specs.yml"
+    entry_points = load(path)["argument_specs"] if path.is_file() else {}
     return {name: option for entry in entry_points.values() for name, option in entry.get("options", {}).items()}
 
 
