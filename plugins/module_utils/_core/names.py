@@ -195,3 +195,11 @@ class Layout:
     def unit(self, process: str, activation: int, kind: str = "service") -> str:
         """Name of the unit of a process in an activation."""
         return f"{PREFIX}-{self.app}-{check_process_name(process)}@{check_activation(activation)}.{kind}"
+
+    def template_task(self, task: str) -> str:
+        """Name of the unit template of a one-off task of ours; the dot keeps it apart from every process name."""
+        return f"{PREFIX}-{self.app}-task.{check_process_name(task)}@.service"
+
+    def task(self, task: str, activation: int) -> str:
+        """Name of the unit of a one-off task in an activation."""
+        return self.template_task(task).replace("@", f"@{check_activation(activation)}")

@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a release means for the schema of its database. Pure: the applied set is read elsewhere, in the sandbox."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .._core.errors import ContainerlessError
+
+#: (app label, migration name)
+Migration = t.Tuple[str, str]
+
+
+def label(migration: Migration) -> str:
+    return ".".join(migration)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Migrations of a manifest against what a database has applied."""
+
+    pending: tuple[Migration, ...]
+    risky: tuple[tuple[Migration, str], ...]
+    newer: tuple[Migration, ...]
+    fresh: bool
+
+
+def compare(migrations: list[dict[str, t.Any]], applied: t.Iterable[Migration]) -> Comparison:
+    """Compare a manifest's migrations with the applied set.
+
+    - pending: not applied, and not replaced wholly by applied ones (Django's rule for squashed migrations).
+    - risky: pending ones that are not `expand`; none on a fresh database, where no old code runs.
+    - newer: applied ones that this artifact does not know.
+    """
+    done = set(applied)
+    known: set[Migration] = set()
+    for item in migrations:
+        known.add((item["app"], item["name"]))
+        known.update((app, name) for app, name in item["replaces"])
+    pending, risky = [], []
+    for item in migrations:
+        key = (item["app"], item["name"])
+        replaces = [(app, name) for app, name in item["replaces"]]
+        if key in done or (replaces and all(replaced in done for replaced in replaces)):
+            continue
+        pending.append(key)
+        if done and item["class"] != "expand":
+            risky.append((key, item["class"]))
+    newer = sorted(key for key in done - known)
+    return Comparison(tuple(pending), tuple(risky), tuple(newer), not done)
+
+
+def refuse_risky(comparison: Comparison, accept: bool) -> None:
+    """Raise when pending migrations would break the release that is live. `accept` is app_release_migrations: accept."""
+    if comparison.risky and not accept:
+        named = ", ".join(f"{label(key)} ({kind})" for key, kind in comparison.risky)
+        raise ContainerlessError(
+            f"refused: pending migrations would break the code that is live: {named};"
+            " split them into an expanding and a later contracting release, or set app_release_migrations=accept"
+        )
+
+
+def refuse_newer(comparison: Comparison, accept: bool) -> None:
+    """Raise when the database is ahead of the release to go back to."""
+    if comparison.newer and not accept:
+        named = ", ".join(label(key) for key in comparison.newer)
+        raise ContainerlessError(
+            f"refused: the database is ahead of that release, which does not know {named};"
+            " set app_release_rollback_accept_newer_schema=true if its code works on this schema"
+        )

@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files that survive a power cut: written aside, flushed, renamed, and the folder flushed too (fsync(2), rename(2))."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import time
+import typing as t
+
+from .._core.errors import ContainerlessError
+
+
+def flush_directory(path: str) -> None:
+    """Make renames and creations in a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write(path: str, data: bytes, mode: int = 0o644) -> None:
+    """Replace a file atomically and durably; it has its mode before it has its name."""
+    aside = f"{path}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(aside)
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(fd, "wb") as handle:
+        os.fchmod(fd, mode)
+        handle.write(data)
+        handle.flush()
+        os.fsync(fd)
+    os.rename(aside, path)
+    flush_directory(os.path.dirname(path))
+
+
+def read(path: str) -> bytes | None:
+    """Return the bytes of a file, or None where there is none."""
+    try:
+        with open(path, "rb") as handle:
+            return handle.read()
+    except FileNotFoundError:
+        return None
+
+
+def remove(path: str) -> None:
+    """Remove a file durably; a missing one is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+        flush_directory(os.path.dirname(path))
+
+
+def link(target: str, path: str) -> None:
+    """Point a symlink somewhere in one rename: whoever opens it sees the old or the new one, never none."""
+    aside = f"{path}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(aside)
+    os.symlink(target, aside)
+    os.rename(aside, path)
+
+
+def directory(path: str, mode: int = 0o755) -> None:
+    """Make a folder with exactly this mode, parents 0755; an existing one gets the mode."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode)
+    if os.stat(path, follow_symlinks=False).st_mode & 0o7777 != mode:
+        os.chmod(path, mode)
+
+
+def replace_folder(path: str, contents: dict[str, bytes]) -> bool:
+    """Make a folder hold exactly these files (relative names, mode 0644). Returns whether anything changed.
+
+    A folder can't be exchanged in one rename, so a reader may miss it for a moment: only used for what nothing that
+    runs reads.
+    """
+    if os.path.isdir(path) and _contents(path) == contents:
+        return False
+    aside = f"{path}.new"
+    shutil.rmtree(aside, ignore_errors=True)
+    for name, data in contents.items():
+        target = os.path.join(aside, name)
+        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        write(target, data)
+    shutil.rmtree(path, ignore_errors=True)
+    os.rename(aside, path)
+    flush_directory(os.path.dirname(path))
+    return True
+
+
+def _contents(path: str) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for folder, _folders, names in os.walk(path):
+        for name in names:
+            full = os.path.join(folder, name)
+            found[os.path.relpath(full, path)] = read(full) or b""
+    return found
+
+
+@contextlib.contextmanager
+def lock(path: str, owner: str, wait: float) -> t.Iterator[None]:
+    """Hold an app's lock on this host; the kernel frees it when the process dies.
+
+    `wait` in seconds. Raises ContainerlessError with the owner who holds it.
+    """
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as exc:
+                if exc.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+                if time.monotonic() >= deadline:
+                    holder = os.pread(fd, 400, 0).decode("utf-8", "replace").strip()
+                    raise ContainerlessError(
+                        f"another release holds {path} ({holder}); wait for it or raise app_release_lock_wait"
+                    ) from None
+                time.sleep(0.1)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, owner.encode(), 0)
+        yield
+    finally:
+        os.close(fd)

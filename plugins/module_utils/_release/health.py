@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The health gate: N good answers in a row on an activation's private socket."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+import typing as t
+from dataclasses import dataclass
+
+from .._core.errors import ContainerlessError
+
+_BODY_BYTES = 2000
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a good answer is. `timeout` bounds the whole gate, `request_timeout` one request; both in seconds."""
+
+    path: str
+    host: str
+    scheme: str = "https"
+    status: tuple[int, ...] = (200,)
+    consecutive: int = 2
+    timeout: float = 60.0
+    request_timeout: float = 10.0
+    body: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer, or the reason why there was none (`status` 0)."""
+
+    status: int
+    reason: str
+    body: str
+    seconds: float
+
+    def verdict(self, check: Check) -> str:
+        """Return why this answer is not good; empty when it is."""
+        if self.status == 0:
+            return self.reason
+        if self.status not in check.status:
+            return f"answered {self.status} {self.reason}".strip()
+        if check.body and check.body not in self.body:
+            return f"answered {self.status} without {check.body!r} in its body"
+        return ""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def ask(path: str, check: Check, timeout: float | None = None) -> Answer:
+    """Send one GET over a unix socket, with the real Host and scheme, as the proxy would."""
+    started = time.monotonic()
+    connection = _UnixConnection(path, timeout or check.request_timeout)
+    headers = {
+        "Host": check.host,
+        "X-Forwarded-Proto": check.scheme,
+        "X-Forwarded-For": "127.0.0.1",
+        "User-Agent": "containerless-health",
+        "Connection": "close",
+    }
+    try:
+        connection.request("GET", check.path, headers=headers)
+        response = connection.getresponse()
+        body = response.read(_BODY_BYTES).decode("utf-8", "replace")
+        location = response.getheader("Location")
+        reason = f"{response.reason} to {location}" if location else response.reason
+        return Answer(response.status, reason, body, time.monotonic() - started)
+    except (OSError, http.client.HTTPException) as exc:
+        return Answer(0, f"no answer: {exc or type(exc).__name__}", "", time.monotonic() - started)
+    finally:
+        connection.close()
+
+
+def gate(path: str, check: Check, alive: t.Callable[[], str]) -> Answer:
+    """Ask until `consecutive` good answers came in a row. `alive` returns why going on is useless, or an empty string.
+
+    Raises HealthError with the last answer when the time is up or the process is gone.
+    """
+    deadline = time.monotonic() + check.timeout
+    good, pause = 0, 0.05
+    while True:
+        answer = ask(path, check, min(check.request_timeout, max(0.5, deadline - time.monotonic())))
+        why = answer.verdict(check)
+        good = 0 if why else good + 1
+        if good >= check.consecutive:
+            return answer
+        gone = alive() if why else ""
+        if gone or time.monotonic() >= deadline:
+            raise HealthError(gone or f"{why} (for {check.timeout:.0f} s)", answer)
+        if why:
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.5)
+
+
+class HealthError(ContainerlessError):
+    """The gate did not open; `answer` is the last one."""
+
+    def __init__(self, why: str, answer: Answer) -> None:
+        super().__init__(why)
+        self.answer = answer

@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a release needs to know of a host before anything is sent to it. Reads only."""
+
+from __future__ import annotations
+
+import glob
+import os
+import platform
+import re
+import sys
+import sysconfig
+import typing as t
+
+from .._core.names import DIGEST, Layout
+from . import files, ledger
+from .plan import Observed
+from .state import State
+from .systemd import Run, Systemd
+
+_ASK = "import sysconfig, sys; print(sysconfig.get_config_var('SOABI'), sys.implementation.name)"
+
+
+def pythons(run: Run) -> dict[str, str]:
+    """Return the host's own CPython interpreters, SOABI -> path. The first of a SOABI wins."""
+    found: dict[str, str] = {}
+    own = os.path.realpath(sys.executable)
+    for path in sorted(glob.glob("/usr/bin/python3*") + glob.glob("/usr/local/bin/python3*")):
+        if not re.fullmatch(r"python3(\.\d+)?", os.path.basename(path)) or not os.access(path, os.X_OK):
+            continue
+        real = os.path.realpath(path)
+        if real in found.values():
+            continue
+        if real == own:
+            soabi = str(sysconfig.get_config_var("SOABI"))
+        else:
+            rc, out, _err = run([real, "-IS", "-c", _ASK])
+            soabi, name = (out.split() + ["", ""])[:2] if rc == 0 else ("", "")
+            if name != "cpython":
+                continue
+        found.setdefault(soabi, real)
+    return found
+
+
+def libc() -> tuple[str, str]:
+    """Return (glibc, 2.36); musl hosts say (musl, 0.0), as their libc tells no version to Python."""
+    name, version = platform.libc_ver()
+    return ("glibc", version) if name == "glibc" else ("musl", "0.0")
+
+
+def host(systemd: Systemd) -> dict[str, t.Any]:
+    """Return the facts that choose a variant and render units."""
+    name, version = libc()
+    release = _os_release()
+    return {
+        "machine": platform.machine(),
+        "libc": name,
+        "libc_version": version,
+        "pythons": pythons(systemd.run),
+        "systemd": systemd.version(),
+        "platform": release.get("ID", "linux") + release.get("VERSION_ID", "").split(".")[0],
+    }
+
+
+def _os_release() -> dict[str, str]:
+    text = (files.read("/etc/os-release") or b"").decode()
+    return {key: value.strip('"') for key, _, value in (line.partition("=") for line in text.splitlines())}
+
+
+def running(state: State, systemd: Systemd) -> bool:
+    """Say whether every process of the active release is up and web.sock leads to it."""
+    active = state.active
+    stored = state.stored(active.release) if active else None
+    if active is None or stored is None:
+        return False
+    try:
+        led = os.readlink(state.layout.web_socket) == f"{active.activation}/web.sock"
+    except OSError:
+        return False
+    return led and all(systemd.show(state.layout.unit(name, active.activation)).is_up for name in stored.processes)
+
+
+def observe(state: State, systemd: Systemd, content_id: str, secrets: dict[str, str]) -> Observed:
+    """Return what the plan is made from."""
+    known = state.secrets()
+    return Observed(
+        live=state.active.release if state.active else None,
+        running=running(state, systemd),
+        has_tree=os.path.isdir(state.layout.tree(content_id)),
+        stale_secrets=tuple(sorted(name for name, value in secrets.items() if known.get(name) != value)),
+    )
+
+
+def releases(state: State) -> list[dict[str, t.Any]]:
+    """Return every activation of the ledger with its last state, oldest first."""
+    return [
+        {
+            "activation": entry.activation,
+            "release": entry.release,
+            "content_id": entry.content_id,
+            "state": entry.state,
+            "active": state.active is not None and state.active.activation == entry.activation,
+            "time": entry.time,
+            "who": entry.who,
+            "why": entry.why,
+        }
+        for _number, entry in sorted(ledger.states(state.entries).items())
+    ]
+
+
+def processes(state: State, systemd: Systemd) -> dict[str, str]:
+    """Return the state of each process of the active release, as systemd says it."""
+    active = state.active
+    stored = state.stored(active.release) if active else None
+    if active is None or stored is None:
+        return {}
+    shown = {name: systemd.show(state.layout.unit(name, active.activation)) for name in stored.processes}
+    return {name: f"{unit.active} ({unit.sub}), {unit.restarts} restarts" for name, unit in shown.items()}
+
+
+def report(layout: Layout, systemd: Systemd) -> dict[str, t.Any]:
+    """Return what `status` shows of one app."""
+    state = State.read(layout)
+    active = state.active
+    return {
+        "app": layout.app,
+        "release": active.release if active else None,
+        "activation": active.activation if active else None,
+        "content_id": active.content_id if active else None,
+        "running": running(state, systemd),
+        "processes": processes(state, systemd),
+        "under_way": state.journal.step if state.journal else None,
+        "releases": releases(state),
+        "ledger_head": ledger.head(state.entries),
+    }
+
+
+def trees(layout: Layout) -> list[str]:
+    """Return the content_ids of the whole trees on this host."""
+    try:
+        names = os.listdir(layout.trees)
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in names if re.fullmatch(DIGEST, name))

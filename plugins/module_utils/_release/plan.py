@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run would do, decided before anything is touched. Pure."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What the host has: `live` is the active release, `running` whether all of it is up behind web.sock."""
+
+    live: str | None
+    running: bool
+    has_tree: bool
+    stale_secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`action` is none, release (another release goes live) or activate (the same release is started again)."""
+
+    action: str
+    reason: str
+    unpack: bool
+
+    @property
+    def is_noop(self) -> bool:
+        return self.action == "none"
+
+
+def plan(observed: Observed, release: str) -> Plan:
+    """Return what it takes to have `release` live with the secrets at hand."""
+    unpack = not observed.has_tree
+    if observed.live is None:
+        return Plan("release", "first release on this host", unpack)
+    if observed.live != release:
+        return Plan("release", f"{observed.live} is live", unpack)
+    if observed.stale_secrets:
+        return Plan("activate", f"changed secrets: {', '.join(observed.stale_secrets)}", unpack)
+    if not observed.running:
+        return Plan("activate", "the release is active but not all of it is running", unpack)
+    return Plan("none", "already live", unpack)
+
+
+def _lines(document: dict[str, t.Any] | None, manifest: dict[str, t.Any] | None, units: dict[str, str]) -> str:
+    if document is None or manifest is None:
+        return ""
+    config = document["config"]
+    out = [f"version: {document['version']}", f"commit: {manifest['source']['commit']}"]
+    out += [f"env: {key}" for key in sorted(config.get("env", {}))]
+    out += [f"secret: {key}" for key in config.get("secrets", [])]
+    out += [f"distribution: {d['name']} {d['version']}" for d in manifest["distributions"]]
+    for item in (manifest["django"] or {}).get("migrations", []):
+        out.append(f"migration: {item['app']}.{item['name']} ({item['class']})")
+    for name, text in sorted(units.items()):
+        # Values of Environment= are config that may be private; their names stand above.
+        out += [f"{name}: {line}" for line in text.splitlines() if line and not line.startswith(("#", "Environment="))]
+    return "\n".join(out) + "\n"
+
+
+def diff(
+    before: tuple[dict[str, t.Any] | None, dict[str, t.Any] | None, dict[str, str]],
+    after: tuple[dict[str, t.Any] | None, dict[str, t.Any] | None, dict[str, str]],
+) -> dict[str, str]:
+    """Return Ansible's before/after pair: version, distributions, migrations, env keys, units; no values, no secrets."""
+    return {
+        "before_header": "live release",
+        "after_header": "wanted release",
+        "before": _lines(*before),
+        "after": _lines(*after),
+    }

@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Takes an app off a host."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+
+from .._core.names import Layout
+from . import files
+from .systemd import Systemd
+
+
+def is_there(layout: Layout, systemd: Systemd, *, data: bool) -> bool:
+    """Say whether `remove` would find anything."""
+    places = [layout.srv, layout.etc, layout.run, layout.ledger, layout.active, layout.boot_unit_file]
+    return bool(systemd.activations()) or any(map(os.path.lexists, [*places, *([layout.var] if data else [])]))
+
+
+def remove(layout: Layout, systemd: Systemd, *, data: bool) -> None:
+    """Stop and remove everything of an app; its data and its user only when `data`."""
+    for number in systemd.activations():
+        systemd.uninstall(number)
+    if os.path.exists(layout.boot_unit_file):
+        systemd.run(["systemctl", "disable", layout.boot_unit])
+        files.remove(layout.boot_unit_file)
+    for path in (layout.active, layout.journal, layout.ledger):
+        files.remove(path)
+    for path in (layout.srv, layout.etc, layout.run, *([layout.var] if data else [])):
+        shutil.rmtree(path, ignore_errors=True)
+    if data and _has_user(layout.user):
+        systemd.run(["userdel", layout.user])
+    systemd.reload()
+
+
+def _has_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True

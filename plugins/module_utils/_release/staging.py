@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Everything of a release that is put on the disk before anything is started."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import typing as t
+
+from .._artifact import unpack
+from .._core import canonical
+from .._core.errors import ContainerlessError
+from .._core.names import Layout
+from . import files
+from .desired import Desired
+from .systemd import Systemd
+
+#: Space that a release needs beside its tree, in bytes and inodes.
+_SPARE_BYTES, _SPARE_INODES = 16 << 20, 100
+
+
+def preflight(layout: Layout, desired: Desired, known_secrets: t.Container[str]) -> None:
+    """Raise with the option to change when this host can't take the release. Writes nothing."""
+    check_space(layout, desired.manifest)
+    group = desired.config["proxy_group"]
+    try:
+        grp.getgrnam(group)
+    except KeyError:
+        raise ContainerlessError(
+            f"group {group!r} does not exist on this host; install the proxy first or set app_release_proxy_group"
+        ) from None
+    missing = [name for name in desired.config["secrets"] if name not in desired.secrets and name not in known_secrets]
+    if missing:
+        raise ContainerlessError(f"app_release_secrets has no value for {', '.join(missing)}")
+
+
+def check_space(layout: Layout, manifest: dict[str, t.Any]) -> None:
+    """Raise when the tree would not fit: its bytes and inodes with a tenth to spare."""
+    if os.path.isdir(layout.tree(canonical.digest(manifest))):
+        return
+    place = layout.trees
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    stat = os.statvfs(place)
+    need = manifest["tree"]["bytes"] * 11 // 10 + _SPARE_BYTES
+    have = stat.f_bavail * stat.f_frsize
+    if have < need:
+        raise ContainerlessError(f"not enough disk below {layout.srv}: {need >> 20} MiB needed, {have >> 20} MiB free")
+    inodes = manifest["tree"]["files"] * 11 // 10 + _SPARE_INODES
+    if stat.f_files and stat.f_favail < inodes:
+        raise ContainerlessError(f"not enough inodes below {layout.srv}: {inodes} needed, {stat.f_favail} free")
+
+
+def unpack_tree(layout: Layout, desired: Desired) -> None:
+    """Have the artifact's tree on the host, verified; one that is there is left alone."""
+    if os.path.isdir(layout.tree(desired.content_id)):
+        return
+    if not desired.blob:
+        raise ContainerlessError(f"tree {desired.content_id} is not on this host and no artifact was sent")
+    files.directory(layout.trees)
+    with open(desired.blob, "rb") as blob:
+        unpack.install(
+            blob,
+            encoding=desired.encoding,
+            manifest=desired.manifest,
+            trees=layout.trees,
+            interpreter=desired.interpreter,
+        )
+
+
+def stage(layout: Layout, systemd: Systemd, desired: Desired) -> None:
+    """Write user, secrets, the release's folder, the app's data folder and the boot unit."""
+    systemd.ensure_user()
+    for path, mode in ((layout.etc, 0o755), (layout.var, 0o755), (layout.secrets, 0o700)):
+        files.directory(path, mode)
+    for name, value in desired.secrets.items():
+        _write_if_new(f"{layout.secrets}/{name}", value.encode(), 0o600)
+    files.replace_folder(layout.release(desired.release_id), _contents(desired))
+    _prepare_data(layout, desired.config["public_dirs"], desired.config["proxy_group"])
+    if _write_if_new(layout.boot_unit_file, desired.boot_unit.encode(), 0o644):
+        systemd.reload()
+        systemd.enable(layout.boot_unit)
+
+
+def _contents(desired: Desired) -> dict[str, bytes]:
+    return {
+        "release.json": canonical.dumps(desired.document),
+        "manifest.json": canonical.dumps(desired.manifest),
+        **{f"units/{name}": text.encode() for name, text in desired.units.items()},
+    }
+
+
+def _write_if_new(path: str, data: bytes, mode: int) -> bool:
+    if files.read(path) == data:
+        return False
+    files.write(path, data, mode)
+    return True
+
+
+def _prepare_data(layout: Layout, public: list[str], group: str) -> None:
+    """Make the app's folder; the proxy may pass through it, and read what is declared public."""
+    user = pwd.getpwnam(layout.user)
+    files.directory(layout.data, 0o751)
+    os.chown(layout.data, user.pw_uid, user.pw_gid)
+    for name in public:
+        path = f"{layout.data}/{name}"
+        if not os.path.isdir(path):
+            os.mkdir(path, 0o750)
+            os.chown(path, user.pw_uid, grp.getgrnam(group).gr_gid)
+            os.chmod(path, 0o2750)

@@ -1,0 +1,140 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""systemd as this project uses it: a handful of verbs over an injected `run`, and units as instances of a release."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import typing as t
+from dataclasses import dataclass
+
+from .._core.errors import ContainerlessError
+from .._core.names import PREFIX, Layout
+from . import files
+
+#: argv -> (rc, stdout, stderr)
+Run = t.Callable[[t.Sequence[str]], "tuple[int, str, str]"]
+
+
+def run(argv: t.Sequence[str]) -> tuple[int, str, str]:
+    """Run a program to its end, without a shell and without a terminal."""
+    done = subprocess.run(list(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """The part of `systemctl show` that decides."""
+
+    active: str
+    sub: str
+    restarts: int
+    result: str
+    since: float
+
+    @property
+    def is_up(self) -> bool:
+        return self.active == "active"
+
+
+_SHOWN = ("ActiveState", "SubState", "NRestarts", "Result", "ActiveEnterTimestampMonotonic")
+
+
+def parse_show(text: str) -> UnitState:
+    """Return the state from `systemctl show -p ...` output. `since` is in seconds of CLOCK_MONOTONIC."""
+    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return UnitState(
+        active=values.get("ActiveState", "unknown"),
+        sub=values.get("SubState", "unknown"),
+        restarts=int(values.get("NRestarts") or 0),
+        result=values.get("Result", ""),
+        since=int(values.get("ActiveEnterTimestampMonotonic") or 0) / 1e6,
+    )
+
+
+class Systemd:
+    """Verbs. Each raises ContainerlessError with systemd's own words when it fails."""
+
+    def __init__(self, layout: Layout, run: Run = run) -> None:
+        self.layout = layout
+        self.run = run
+
+    def _do(self, *argv: str) -> str:
+        rc, out, err = self.run(argv)
+        if rc != 0:
+            raise ContainerlessError(f"{' '.join(argv[:3])} failed: {(err or out).strip()}")
+        return out
+
+    def version(self) -> int:
+        """Return the major version, 252 for `systemd 252 (252.38-1~deb12u1)`."""
+        match = re.match(r"systemd (\d+)", self._do("systemctl", "--version"))
+        return int(match.group(1)) if match else 0
+
+    def reload(self) -> None:
+        self._do("systemctl", "daemon-reload")
+
+    def start(self, *units: str, block: bool = True) -> None:
+        self._do("systemctl", "start", *([] if block else ["--no-block"]), *units)
+
+    def stop(self, *units: str, block: bool = True) -> None:
+        """Stop units; ones that are not loaded are fine."""
+        if units:
+            self.run(["systemctl", "stop", *([] if block else ["--no-block"]), *units])
+            self.run(["systemctl", "reset-failed", *units])
+
+    def show(self, unit: str) -> UnitState:
+        return parse_show(self._do("systemctl", "show", unit, "-p", ",".join(_SHOWN)))
+
+    def enable(self, unit: str) -> None:
+        self._do("systemctl", "enable", unit)
+
+    def journal(self, unit: str, lines: int = 30) -> str:
+        """Return the last lines that a unit logged; empty where there is no journal."""
+        return self.run(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", str(lines), "-u", unit])[1].strip()
+
+    def ensure_user(self) -> None:
+        """Make the app's system user; sysusers.d(5) does nothing when it exists."""
+        self._do("systemd-sysusers", "--inline", f'u {self.layout.user} - "{PREFIX} {self.layout.app}" {self.layout.data}')
+
+    # Instances: a template of the release becomes the unit of an activation.
+
+    def instance(self, name: str, activation: int) -> str:
+        """Return the runtime name of a template file: `...-web@.service` -> `...-web@7.service`."""
+        return name.replace("@.", f"@{activation}.", 1)
+
+    def install(self, units: dict[str, str], activation: int) -> None:
+        """Write the units of an activation below /run, where no reboot finds them again."""
+        for name, text in sorted(units.items()):
+            path = os.path.join(self.layout.units, self.instance(name, activation))
+            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+            files.write(path, text.encode())
+        self.reload()
+
+    def installed(self, activation: int | None = None) -> list[str]:
+        """Return the names of our unit files of an activation (all of them for None) below /run."""
+        number = r"\d+" if activation is None else str(activation)
+        pattern = re.compile(rf"{PREFIX}-{self.layout.app}-[a-z0-9_.]+@{number}\.(service|socket)")
+        try:
+            return sorted(name for name in os.listdir(self.layout.units) if pattern.fullmatch(name))
+        except FileNotFoundError:
+            return []
+
+    def activations(self) -> list[int]:
+        """Return the numbers of the activations that have units below /run."""
+        return sorted({int(name.split("@")[1].split(".")[0]) for name in self.installed()})
+
+    def uninstall(self, activation: int) -> None:
+        """Stop and forget an activation: services before sockets, so that nothing is started again."""
+        names = self.installed(activation)
+        self.stop(*[name for name in names if name.endswith(".service")])
+        self.stop(*[name for name in names if name.endswith(".socket")])
+        for name in names:
+            files.remove(os.path.join(self.layout.units, name))
+            shutil.rmtree(os.path.join(self.layout.units, f"{name}.d"), ignore_errors=True)
+        shutil.rmtree(self.layout.activation_run(activation), ignore_errors=True)
+        if names:
+            self.reload()

@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The host tool: these very rooms, copied to the host, so that a rollback or a boot needs no control node."""
+
+from __future__ import annotations
+
+import base64
+import compileall
+import io
+import os
+import shutil
+import typing as t
+import zipfile
+
+from .._core import canonical
+from .._core.names import PREFIX, Layout
+from . import files
+
+ROOMS = ("_core", "_artifact", "_release")
+_COMMAND = """#!/usr/bin/python3 -I
+# The host tool of containerless.django; it is replaced by the next release.
+import sys
+
+sys.path.insert(0, "{tools}/current")
+from {package}._release.cli import main
+
+main()
+"""
+
+
+def pack(rooms: str) -> tuple[str, str]:
+    """Return (digest, base64 zip) of the rooms' sources below the folder `rooms`. Runs on the control node."""
+    sources: dict[str, str] = {}
+    for room in ROOMS:
+        for folder, folders, names in os.walk(os.path.join(rooms, room)):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            for name in sorted(names):
+                if name.endswith(".py"):
+                    path = os.path.join(folder, name)
+                    with open(path, encoding="utf-8") as handle:
+                        sources[os.path.relpath(path, rooms)] = handle.read()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in sorted(sources.items()):
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return canonical.digest(t.cast("t.Any", sources))[:16], base64.b64encode(buffer.getvalue()).decode()
+
+
+def installed(layout: Layout) -> str:
+    """Return the digest of the host's current tool; empty when there is none."""
+    try:
+        return os.readlink(f"{layout.tools}/current")
+    except OSError:
+        return ""
+
+
+def install(layout: Layout, digest: str, packed: str) -> bool:
+    """Unpack the tool beside older ones and let `current` and the command follow. Returns whether it was new."""
+    if installed(layout) == digest:
+        return False
+    files.directory(layout.tools)
+    target, aside = f"{layout.tools}/{digest}", f"{layout.tools}/.{digest}"
+    if not os.path.isdir(target):
+        shutil.rmtree(aside, ignore_errors=True)
+        package = os.path.join(aside, PREFIX)
+        with zipfile.ZipFile(io.BytesIO(base64.b64decode(packed))) as archive:
+            archive.extractall(package)
+        files.write(f"{package}/__init__.py", b"")
+        _readable(aside)
+        compileall.compile_dir(aside, quiet=2, stripdir=aside, prependdir=target)
+        os.rename(aside, target)
+    files.link(digest, f"{layout.tools}/current")
+    files.write(layout.command, _COMMAND.format(tools=layout.tools, package=PREFIX).encode(), 0o755)
+    return True
+
+
+def _readable(path: str) -> None:
+    """A strict umask of the connection must not hide the tool from the app's sandbox (it reads the probes)."""
+    for folder, _folders, names in os.walk(path):
+        os.chmod(folder, 0o755)
+        for name in names:
+            os.chmod(os.path.join(folder, name), 0o644)

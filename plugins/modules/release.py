@@ -1,0 +1,247 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release
+short_description: Make a release of a published artifact live on a host, go back, or take the app away
+version_added: 0.1.0
+author:
+  - containerless.django contributors
+description:
+  - One transaction on the host - preflight, unpack, stage, verify, migrate, start, health, commit, confirm, drain, finish.
+  - A failure before the commit leaves what is live untouched; a failure after it goes back by itself.
+  - Use it through the role P(containerless.django.app_release#role), whose variables carry the defaults.
+  - Needs root on the host. The target needs Python 3.9 or newer and systemd 252 or newer, and no network.
+attributes:
+  check_mode:
+    description: Says what a run would do.
+    support: full
+  diff_mode:
+    description: Shows version, distributions, migrations, units and the names of env and secrets; never their values.
+    support: full
+options:
+  name:
+    description: Name of the app, a lower-case letter followed by at most 23 of a-z, 0-9 and _.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) makes the release live. Nothing changes when it is live already with the same secrets.
+      - V(rolled_back) goes back to the last good release before the active one, or to O(to). It needs no store and no network.
+      - V(absent) takes the app off the host, but keeps its data unless O(remove_data).
+    type: str
+    choices: [present, rolled_back, absent]
+    default: present
+  store:
+    description: URL of the store, such as V(file:///srv/artifacts). Read on the control node.
+    type: str
+  channel:
+    description: Name of the channel that O(index_id) was read from; used in messages only.
+    type: str
+    default: production
+  index_id:
+    description: Digest of the variant index to release. An empty one is an error, except in check mode.
+    type: str
+    default: ""
+  observed:
+    description: What M(containerless.django.release_info) returned for this host. Read first on all hosts, so that an unreachable
+      one stops the run before anything is changed.
+    type: dict
+  config:
+    description: Configuration of the release. All of it goes into the release id.
+    type: dict
+    suboptions:
+      env:
+        description: Environment of every process. Values become text.
+        type: dict
+        default: {}
+      secrets_as:
+        description: Hand secrets over as files in C($CREDENTIALS_DIRECTORY) or as environment variables.
+        type: str
+        choices: [credentials, env]
+        default: credentials
+      domain:
+        description: Host header of the health check.
+        type: str
+        required: true
+      health:
+        description: What a healthy web process is.
+        type: dict
+        suboptions:
+          path:
+            description: Path of the GET request.
+            type: str
+            default: /
+          scheme:
+            description: Scheme that the check claims to come by (X-Forwarded-Proto).
+            type: str
+            choices: [http, https]
+            default: https
+          status:
+            description: Good status codes. A redirect is not taken for health unless it is listed.
+            type: list
+            elements: int
+            default: [200]
+          body:
+            description: Text that the body must hold; empty for any body.
+            type: str
+            default: ""
+          consecutive:
+            description: Good answers in a row that open the gate.
+            type: int
+            default: 2
+          timeout:
+            description: Seconds for the whole gate.
+            type: int
+            default: 60
+          stay_up:
+            description: Seconds that every other process must stay up without a restart.
+            type: int
+            default: 2
+      proxy_group:
+        description: Group that may connect to the sockets and read O(config.public_dirs).
+        type: str
+        default: www-data
+      public_dirs:
+        description: Folders of the app's data that the proxy may read, such as V(media).
+        type: list
+        elements: str
+        default: []
+      start_timeout:
+        description: Seconds that a process may take to start.
+        type: int
+        default: 90
+      stop_timeout:
+        description: Seconds that a process may take to end before it is killed.
+        type: int
+        default: 30
+      task_timeout:
+        description: Seconds that a migration may take.
+        type: int
+        default: 600
+      max_exposure:
+        description: Highest accepted figure of C(systemd-analyze security), 0 to 10.
+        type: str
+        default: "0.5"
+      sandbox:
+        description: Profile, limits and bind mounts of the sandbox, from role app_sandbox.
+        type: dict
+        default: {}
+  secrets:
+    description: Values by name. Kept root-only on the host, never part of the release id, a unit or the output.
+    type: dict
+    default: {}
+  templates:
+    description: Folder of the unit templates.
+    type: path
+  sandbox_templates:
+    description: Folder of the sandbox drop-in template.
+    type: path
+  require_test_record:
+    description: Refuse an artifact that has no passed test record in the store.
+    type: bool
+    default: true
+  untested_reason:
+    description: Release without a test record for this reason, which goes into the ledger.
+    type: str
+    default: ""
+  reason:
+    description: Why, for the ledger.
+    type: str
+    default: ""
+  drain:
+    description: Seconds between the flip and the end of the old web process.
+    type: int
+    default: 30
+  lock_wait:
+    description: Seconds to wait for another run on the same host.
+    type: int
+    default: 0
+  migrations:
+    description: Refuse pending migrations that are not expanding, or accept them by name.
+    type: str
+    choices: [expand, accept]
+    default: expand
+  to:
+    description: With O(state=rolled_back), the release id to go back to.
+    type: str
+    default: ""
+  accept_newer_schema:
+    description: With O(state=rolled_back), go back although the database is ahead of the old release.
+    type: bool
+    default: false
+  remove_data:
+    description: With O(state=absent), remove data, ledger and user as well. They can't be brought back.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Go back to the last good release
+  containerless.django.release:
+    name: shop
+    state: rolled_back
+    drain: 5
+  become: true
+
+- name: Take the app off the host and keep its data
+  containerless.django.release:
+    name: shop
+    state: absent
+  become: true
+"""
+
+RETURN = r"""
+release:
+  description: Id of the release that is live after the run.
+  returned: success, unless O(state=absent)
+  type: str
+  sample: 2.0.0.g1a2b3c4d-0123456789ab
+previous:
+  description: Id of the release that was live before; null for the first one.
+  returned: changed
+  type: str
+  sample: 1.0.0.g5e6f7a8b-ba9876543210
+activation:
+  description: Number of the activation on this host.
+  returned: success, unless O(state=absent)
+  type: int
+  sample: 2
+steps:
+  description: Steps of the transaction with their seconds.
+  returned: success
+  type: list
+  elements: list
+  sample: [[unpack, 1.2], [health, 0.9]]
+exposure:
+  description: Figure of C(systemd-analyze security) of each process.
+  returned: changed
+  type: dict
+  sample: {web: 0.2, worker: 0.2}
+migrated:
+  description: Migrations that were applied.
+  returned: changed
+  type: list
+  elements: str
+  sample: [shop.0002_note]
+recovered:
+  description: What was done about an earlier run that was interrupted - undo, revert, finish or nothing.
+  returned: changed
+  type: str
+plan:
+  description: Action (none, release or activate), its reason, and whether a tree is unpacked.
+  returned: O(state=present)
+  type: dict
+ledger_head:
+  description: SHA-256 of the ledger's last line; kept elsewhere it shows a ledger that was cut.
+  returned: changed
+  type: str
+evidence:
+  description: Step, answer, body and journal lines of a release that was undone; known secrets are masked.
+  returned: failure after something was started
+  type: dict
+"""

@@ -1,0 +1,106 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: release_info
+short_description: Read which release of an app runs on a host
+version_added: 0.1.0
+author:
+  - containerless.django contributors
+description:
+  - Reads ledger, active release and units of an app, and what of the host decides about a variant.
+  - Changes nothing. Needs root, because the ledger does.
+attributes:
+  check_mode:
+    description: Reads only.
+    support: full
+options:
+  name:
+    description: Name of the app, a lower-case letter followed by at most 23 of a-z, 0-9 and _.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Read what runs
+  containerless.django.release_info:
+    name: shop
+  become: true
+  register: shop
+"""
+
+RETURN = r"""
+app:
+  description: The app on this host.
+  returned: success
+  type: dict
+  contains:
+    release:
+      description: Id of the active release; null when there is none.
+      type: str
+      sample: 2.0.0.g1a2b3c4d-0123456789ab
+    activation:
+      description: Number of the active activation.
+      type: int
+      sample: 3
+    running:
+      description: Whether each process is up and web.sock leads to it.
+      type: bool
+    processes:
+      description: State of each process as systemd says it.
+      type: dict
+    under_way:
+      description: Step of a release that is under way or was interrupted; null otherwise.
+      type: str
+    releases:
+      description: Every activation with its last state, oldest first.
+      type: list
+      elements: dict
+    ledger_head:
+      description: SHA-256 of the ledger's last line.
+      type: str
+host:
+  description: What chooses a variant and renders units - machine, libc, libc_version, pythons, systemd, platform.
+  returned: success
+  type: dict
+trees:
+  description: content_ids of the unpacked trees.
+  returned: success
+  type: list
+  elements: str
+tool:
+  description: Digest of the installed host tool; empty when there is none.
+  returned: success
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._core.errors import ContainerlessError
+from ..module_utils._core.names import Layout
+from ..module_utils._release import hostinfo, tool
+from ..module_utils._release.systemd import Systemd
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={"name": {"type": "str", "required": True}}, supports_check_mode=True)
+    try:
+        layout = Layout(module.params["name"])
+        systemd = Systemd(layout)
+        module.exit_json(
+            changed=False,
+            app=hostinfo.report(layout, systemd),
+            host=hostinfo.host(systemd),
+            trees=hostinfo.trees(layout),
+            tool=tool.installed(layout),
+        )
+    except ContainerlessError as exc:
+        module.fail_json(msg=str(exc))
+
+
+if __name__ == "__main__":
+    main()

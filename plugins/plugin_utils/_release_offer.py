@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a store offers one host: its variant, tested or not, and the release made of it. No host is touched here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..module_utils._artifact import identity as artifact_identity
+from ..module_utils._core.errors import ContainerlessError
+from ..module_utils._core.names import Layout
+from ..module_utils._release import identity
+from ._repository import Repository
+from ._units import Context, Templates, render
+
+OLDEST_SYSTEMD = 252
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A release for one host, ready to be sent."""
+
+    release_id: str
+    document: dict[str, Any]
+    manifest: dict[str, Any]
+    content_id: str
+    units: dict[str, str]
+    boot_unit: str
+    interpreter: str
+
+    def desired(self) -> dict[str, Any]:
+        """Return the part of the module's request that describes the release."""
+        kept = ("release_id", "document", "manifest", "units", "boot_unit", "interpreter")
+        return {name: getattr(self, name) for name in kept}
+
+
+def check_host(host: dict[str, Any]) -> None:
+    """Raise when the host's systemd would ignore parts of the sandbox."""
+    if host["systemd"] < OLDEST_SYSTEMD:
+        raise ContainerlessError(
+            f"systemd {host['systemd']} is older than {OLDEST_SYSTEMD}: it would ignore parts of the sandbox; upgrade the host"
+        )
+
+
+def check_tested(repository: Repository, content_id: str, untested_reason: str) -> None:
+    """Raise when the artifact has no passed test record, unless a reason is given by name."""
+    record = repository.record(content_id, "default")
+    if untested_reason or (record is not None and record["passed"]):
+        return
+    found = "has no test record" if record is None else "failed its test"
+    raise ContainerlessError(
+        f"artifact {content_id[:12]} {found}; run the test playbook, or say why not with app_release_untested_reason"
+    )
+
+
+def make(
+    repository: Repository,
+    *,
+    index_id: str,
+    host: dict[str, Any],
+    layout: Layout,
+    config: dict[str, Any],
+    templates: Templates,
+) -> Offer:
+    """Return the release of a published index for a host. Raises ContainerlessError."""
+    check_host(host)
+    index = repository.index(index_id)
+    variant = artifact_identity.choose_variant(index, host)
+    manifest = repository.manifest(variant["content_id"])
+    document = identity.release_document(
+        project=layout.app, version=index["version"], index_id=index_id, config=config, templates=templates.revision()
+    )
+    release_id = identity.release_id(document)
+    context = Context(
+        layout=layout,
+        release_id=release_id,
+        content_id=variant["content_id"],
+        manifest=manifest,
+        config=config,
+        systemd_version=host["systemd"],
+    )
+    units, boot_unit = render(templates, context)
+    return Offer(
+        release_id=release_id,
+        document=document,
+        manifest=manifest,
+        content_id=variant["content_id"],
+        units=units,
+        boot_unit=boot_unit,
+        interpreter=host["pythons"][variant["soabi"]],
+    )
