@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def owners() -> Iterator[Path]:
-    """Yield each folder of this checkout that owns machines; by default that is the folder of the play that made them."""
+    """Yield each folder of this checkout that owns machines: by default the folder of the play that made them."""
     cache = Cache(default_cache(os.environ))
     yield from (
         Path(folder) for folder, _folders, _files in os.walk(ROOT) if cache.project(project_of(folder)).is_dir()

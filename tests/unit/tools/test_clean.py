@@ -7,7 +7,6 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-
 from ansible_collections.containerless.django.plugins.module_utils._machine.names import project_of
 from ansible_collections.containerless.django.tools import clean
 
