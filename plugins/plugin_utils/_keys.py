@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where each object of a project stands in a store. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..module_utils._core import names, schemas
+from ..module_utils._core.errors import ContainerlessError
+
+LEVELS: tuple[str, ...] = tuple(schemas.TEST_RECORD["properties"]["level"]["enum"])
+CHANNEL_NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one project."""
+
+    project: str
+
+    def __post_init__(self) -> None:
+        names.check_app_name(self.project)
+
+    def blob(self, sha256: str) -> str:
+        """Key of a compressed tar."""
+        return f"{self.project}/blobs/sha256/{names.check_digest(sha256, 'blob')[:2]}/{sha256}"
+
+    def manifest(self, content_id: str) -> str:
+        """Key of a manifest: an artifact without it does not exist."""
+        return f"{self._artifact(content_id)}/manifest.json"
+
+    def provenance(self, content_id: str) -> str:
+        """Key of what may differ between two honest builders of an artifact."""
+        return f"{self._artifact(content_id)}/provenance.json"
+
+    def record(self, content_id: str, level: str) -> str:
+        """Key of a test record."""
+        if level not in LEVELS:
+            raise ContainerlessError(f"test level {level!r} must be one of {', '.join(LEVELS)} (app_test_level)")
+        return f"{self._artifact(content_id)}/records/{level}.json"
+
+    @property
+    def indexes(self) -> str:
+        """Prefix of all indexes."""
+        return f"{self.project}/indexes"
+
+    def index(self, index_id: str) -> str:
+        """Key of a variant index."""
+        return f"{self.indexes}/{names.check_digest(index_id, 'index_id')}.json"
+
+    def channel(self, name: str) -> str:
+        """Key of a channel."""
+        if not re.fullmatch(CHANNEL_NAME, name):
+            raise ContainerlessError(f"channel {name!r} must be at most 64 of a-z, 0-9, dot, dash and underscore")
+        return f"{self.project}/channels/{name}.json"
+
+    def build(self, key: str) -> str:
+        """Key of what a build key led to."""
+        return f"{self.project}/builds/{names.check_digest(key, 'build key')}.json"
+
+    def _artifact(self, content_id: str) -> str:
+        return f"{self.project}/artifacts/{names.check_digest(content_id, 'content_id')}"

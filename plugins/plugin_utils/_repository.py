@@ -1,0 +1,251 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Artifacts, indexes, test records, channels and build keys of one project in a store.
+
+Every object but a channel is written once. Everything that is read is verified against the digest it was asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tempfile
+import typing as t
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..module_utils._artifact import identity
+from ..module_utils._core import canonical, names, schemas
+from ..module_utils._core.errors import ContainerlessError, InvalidDocument
+from ._blobs import Blob, named_by, save
+from ._keys import LEVELS, Keys
+from ._store import Put, Store, file_sha256
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Document = dict[str, t.Any]
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What one project keeps in a store."""
+
+    store: Store
+    project: str
+
+    @functools.cached_property
+    def keys(self) -> Keys:
+        """Where everything stands."""
+        return Keys(self.project)
+
+    # Artifacts: blobs, provenance, and last the manifest, without which an artifact does not exist.
+
+    def publish(self, manifest: bytes, provenance: bytes, blobs: Mapping[str, Path]) -> bool:
+        """Put an artifact into the store; False when it was there, which is then left alone."""
+        content_id = canonical.sha256(manifest)
+        self._check("manifest", manifest, "manifest", content_id)
+        if self.has_artifact(content_id):
+            self.manifest(content_id)  # raises when what is there is damaged
+            return False
+        for blob in named_by(_json(provenance, "provenance"), "provenance"):
+            path = blobs.get(blob.sha256)
+            if path is None or file_sha256(path) != blob.sha256 or path.stat().st_size != blob.size:
+                raise ContainerlessError(f"the provenance names blob {blob.sha256}, which is not among the files")
+            self._put(self.keys.blob(blob.sha256), path)
+        if self.store.put_once(self.keys.provenance(content_id), provenance) is Put.CONFLICT:
+            # Left by a publication that was cut off: without its manifest it describes nothing.
+            self.store.replace(self.keys.provenance(content_id), provenance)
+        return self._put(self.keys.manifest(content_id), manifest)
+
+    def has_artifact(self, content_id: str) -> bool:
+        """Return whether the artifact is published."""
+        return self.store.head(self.keys.manifest(content_id)) is not None
+
+    def manifest(self, content_id: str) -> Document:
+        """Return the manifest of an artifact."""
+        return self._read("manifest", self.keys.manifest(content_id), content_id)
+
+    def provenance(self, content_id: str) -> Document:
+        """Return the provenance of an artifact: its builder's word; the digests that it names are verified."""
+        key = self.keys.provenance(content_id)
+        return _json(self._get(key), self._said(key))
+
+    def fetch_blob(self, content_id: str, dest: Path) -> str:
+        """Write the compressed tar of an artifact to a file, verified, and return its encoding."""
+        blob = self._blobs(content_id)[0]
+        self._fetch(blob, dest)
+        return blob.encoding
+
+    # Indexes and channels.
+
+    def put_index(self, index: Document) -> str:
+        """Put the index of artifacts that are published already; return its index_id."""
+        index_id = identity.index_id(index)
+        self._check_project(index, f"index {index_id}")
+        for variant in index["variants"]:
+            content_id = variant["content_id"]
+            if identity.variant(self.manifest(content_id)) != variant:
+                raise ContainerlessError(f"index {index_id} says something else than the manifest of {content_id}")
+        self._put(self.keys.index(index_id), canonical.dumps(index))
+        return index_id
+
+    def has_index(self, index_id: str) -> bool:
+        """Return whether the index is published."""
+        return self.store.head(self.keys.index(index_id)) is not None
+
+    def index(self, index_id: str) -> Document:
+        """Return the index with this index_id."""
+        return self._read("index", self.keys.index(index_id), index_id)
+
+    def indexes(self, version: str) -> list[str]:
+        """Return the index_ids of a version: more than one when variants were added to it later."""
+        names.check_version(version)
+        stems = [Path(key).stem for key in self.store.list(self.keys.indexes)]
+        found = [stem for stem in stems if re.fullmatch(names.DIGEST, stem)]
+        return [index_id for index_id in found if self.index(index_id)["version"] == version]
+
+    def pointer(self, index_id: str) -> Document:
+        """Return the document of a channel that points to an index."""
+        version = self.index(index_id)["version"]
+        return {"schema": "containerless.channel/v1", "project": self.project, "version": version, "index_id": index_id}
+
+    def channel(self, name: str) -> Document | None:
+        """Return where a channel points, or None."""
+        return self._find("channel", self.keys.channel(name))
+
+    def set_channel(self, name: str, document: Document) -> bool:
+        """Point a channel to an index that is published; False when it points there already."""
+        schemas.check("channel", document, f"channel {name}")
+        if document != self.pointer(document["index_id"]):
+            raise ContainerlessError(f"channel {name} would say something else than index {document['index_id']}")
+        if self.channel(name) == document:
+            return False
+        self.store.replace(self.keys.channel(name), canonical.dumps(document))
+        return True
+
+    # Test records.
+
+    def record(self, content_id: str, level: str) -> Document | None:
+        """Return the test record of an artifact, or None."""
+        key = self.keys.record(content_id, level)
+        record = self._find("test-record", key)
+        if record is not None and (record["content_id"], record["level"]) != (content_id, level):
+            raise InvalidDocument(f"{self._said(key)} is the record of another artifact or level")
+        return record
+
+    def put_record(self, record: Document) -> bool:
+        """Put the test record of a published artifact; False when the same one is there, an error when another is."""
+        content_id = schemas.check("test-record", record, "test record")["content_id"]
+        if not self.has_artifact(content_id):
+            raise ContainerlessError(f"{self.store.name} has no artifact {content_id} that could have been tested")
+        return self._put(self.keys.record(content_id, record["level"]), canonical.dumps(record))
+
+    # Build keys: what is known before a build, to what it made.
+
+    def build(self, key: str) -> str | None:
+        """Return the content_id that a build key led to, if that artifact is still here."""
+        data = self.store.get(self.keys.build(key))
+        if data is None:
+            return None
+        said = self._said(self.keys.build(key))
+        content_id = names.check_digest(str(_json(data, said).get("content_id")), said)
+        return content_id if self.has_artifact(content_id) else None
+
+    def put_build(self, key: str, content_id: str) -> bool:
+        """Remember what a build key led to. Other bytes under a key are a build that is not reproducible."""
+        names.check_digest(content_id, "content_id")
+        document = {"schema": "containerless.build/v1", "content_id": content_id}
+        return self._put(self.keys.build(key), canonical.dumps(document))
+
+    # Copies.
+
+    def missing_in(self, other: Repository, index_id: str) -> list[str]:
+        """Return the keys of the artifacts, records and index that a copy would create in another repository."""
+        found: list[str] = []
+        for content_id in self._variants(index_id):
+            if not other.has_artifact(content_id):
+                found.append(other.keys.manifest(content_id))
+            found += [other.keys.record(content_id, level) for level in self._new_levels(other, content_id)]
+        return found if other.has_index(index_id) else [*found, other.keys.index(index_id)]
+
+    def copy_to(self, other: Repository, index_id: str) -> bool:
+        """Copy an index with its artifacts and test records, all verified on the way; False when all were there."""
+        changed = not other.has_index(index_id)
+        for content_id in self._variants(index_id):
+            if not other.has_artifact(content_id):
+                changed |= self._copy_artifact(other, content_id)
+            for level in self._new_levels(other, content_id):
+                changed |= other.put_record(t.cast("Document", self.record(content_id, level)))
+        other.put_index(self.index(index_id))
+        return changed
+
+    def _variants(self, index_id: str) -> list[str]:
+        return [variant["content_id"] for variant in self.index(index_id)["variants"]]
+
+    def _new_levels(self, other: Repository, content_id: str) -> list[str]:
+        # Another control node may have tested the same bytes at another time: its record counts as much as ours.
+        return [level for level in LEVELS if self.record(content_id, level) and not other.record(content_id, level)]
+
+    def _copy_artifact(self, other: Repository, content_id: str) -> bool:
+        manifest, provenance = self.manifest(content_id), self.provenance(content_id)
+        with tempfile.TemporaryDirectory(prefix="containerless-") as scratch:
+            files = {blob.sha256: Path(scratch) / blob.sha256 for blob in self._blobs(content_id)}
+            for blob in self._blobs(content_id):
+                self._fetch(blob, files[blob.sha256])
+            return other.publish(canonical.dumps(manifest), canonical.dumps(provenance), files)
+
+    # Reading and writing.
+
+    def _said(self, key: str) -> str:
+        return f"{key} in {self.store.name}"
+
+    def _get(self, key: str) -> bytes:
+        data = self.store.get(key)
+        if data is None:
+            raise ContainerlessError(f"{self.store.name} has no {key}")
+        return data
+
+    def _put(self, key: str, data: bytes | Path) -> bool:
+        outcome = self.store.put_once(key, data)
+        if outcome is Put.CONFLICT:
+            raise ContainerlessError(f"{self._said(key)} is there with other bytes, and is never overwritten")
+        return outcome is Put.CREATED
+
+    def _read(self, kind: str, key: str, digest: str) -> Document:
+        return self._check(kind, self._get(key), self._said(key), digest)
+
+    def _find(self, kind: str, key: str) -> Document | None:
+        data = self.store.get(key)
+        return None if data is None else self._check(kind, data, self._said(key))
+
+    def _check(self, kind: str, data: bytes, said: str, digest: str | None = None) -> Document:
+        if digest is not None and canonical.sha256(data) != digest:
+            raise InvalidDocument(f"{said} was changed after it was published: its SHA-256 is {canonical.sha256(data)}")
+        document = t.cast("Document", schemas.check(kind, canonical.loads(data, said), said))
+        if "project" in document:
+            self._check_project(document, said)
+        return document
+
+    def _check_project(self, document: Document, said: str) -> None:
+        found = document["project"]
+        if found != self.project:
+            raise ContainerlessError(f"{said} belongs to project {found!r}, not to {self.project!r} (app_name)")
+
+    def _blobs(self, content_id: str) -> list[Blob]:
+        return named_by(self.provenance(content_id), self._said(self.keys.provenance(content_id)))
+
+    def _fetch(self, blob: Blob, dest: Path) -> None:
+        key = self.keys.blob(blob.sha256)
+        pieces = self.store.stream(key)
+        if pieces is None:
+            raise ContainerlessError(f"{self.store.name} has no {key}")
+        save(pieces, blob, dest, self._said(key))
+
+
+def _json(data: bytes, said: str) -> Document:
+    document = canonical.loads(data, said)
+    if not isinstance(document, dict):
+        raise InvalidDocument(f"{said} is not a JSON object")
+    return document
