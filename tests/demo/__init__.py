@@ -1,0 +1,3 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The demo behind `make demo`."""
