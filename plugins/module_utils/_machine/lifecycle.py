@@ -84,6 +84,9 @@ class Machine:
             "ansible_ssh_pipelining": True,
             "ansible_timeout": 60,
             "ansible_python_interpreter": "/usr/bin/python3",
+            "app_machine_http": self.state.http,
+            "app_machine_ssh": shlex.join(ssh.argv(self.paths, self.state.host, self.state.port)),
+            "app_machine_facts": {"image": self.state.image, "backend": self.state.backend},
         }
 
 
