@@ -29,10 +29,7 @@ OURS = CACHE / "collections/ansible_collections/containerless/django"
 LONGEST_STAGE_SECONDS = 1800
 LINES_OF_A_FAILURE = 60
 # What a person waits for while Molecule runs: its steps, the plays, and what is installed on this host.
-SHOWN = re.compile(
-    r"(?:➜ |> )(?:create|prepare|converge|idempotence|side_effect|verify|destroy)[^:]*: Executing"
-    r"|^PLAY \[|^TASK \[.*Install with apt"
-)
+SHOWN = re.compile(r"\[\S+ > (?P<step>\w+)\] Executing$|^(?P<play>PLAY \[.+\])|(?P<apt>Install with apt: \w.*)\]")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -143,6 +140,12 @@ def judge(stage: Stage, exit_code: int, tests: Counts) -> Counts:
     return counts + Counts(passed=1) if stage.counts_itself else counts
 
 
+def worth_showing(line: str) -> str:
+    """Return what a waiting person should see of a line of output; most lines are for the log alone."""
+    found = SHOWN.search(ANSI.sub("", line).rstrip())
+    return next((text for text in found.groups() if text), "") if found else ""
+
+
 def closing_table(results: Iterable[Result]) -> str:
     rows = [f"{'stage':<40}{'passed':>8}{'failed':>8}{'seconds':>10}"]
     rows += [f"{r.stage.name:<40}{r.counts.passed:>8}{r.counts.failed:>8}{r.seconds:>10.0f}" for r in results]
@@ -195,11 +198,8 @@ class Runner:
             for line in self.process.stdout or ():
                 log.write(line)
                 log.flush()
-                if SHOWN.search(ANSI.sub("", line)):
-                    print(
-                        f"        {time.monotonic() - started:4.0f} s  {ANSI.sub('', line).strip(' *\n')[:64]}",
-                        flush=True,
-                    )
+                if step := worth_showing(line):
+                    print(f"        {time.monotonic() - started:4.0f} s  {step}", flush=True)
             deadline.cancel()
         return self.process.returncode
 
