@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 PAUSE_SECONDS = 0.05
 TIMEOUT_SECONDS = 20
-PRODUCT = "sencha"
+ORDER_EVERY = 80
+PRODUCT = "tea"
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Load:
         count = number
         while not self._stop.is_set():
             count += 1
-            why = self.order() if count % 20 == 0 else self.ask("GET", "/")
+            why = self.order() if count % ORDER_EVERY == 0 else self.ask("GET", "/")
             with self._lock:
                 self._tally.answered += not why
                 self._tally.failed += bool(why)
