@@ -99,6 +99,11 @@ class Layout:
         return f"{self.trees}/{check_digest(content_id, 'content_id')}"
 
     @property
+    def static(self) -> str:
+        """Static files of every release of this host, for the proxy: a page of the old release finds its files after a flip."""
+        return f"{self.srv}/static"
+
+    @property
     def current(self) -> str:
         return f"{self.srv}/current"
 

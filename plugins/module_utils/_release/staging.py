@@ -79,10 +79,33 @@ def stage(layout: Layout, systemd: Systemd, desired: Desired) -> None:
     for name, value in desired.secrets.items():
         _write_if_new(f"{layout.secrets}/{name}", value.encode(), 0o600)
     files.replace_folder(layout.release(desired.release_id), _contents(desired))
+    publish_static(layout, desired.content_id)
     _prepare_data(layout, desired.config["public_dirs"], desired.config["proxy_group"])
     if _write_if_new(layout.boot_unit_file, desired.boot_unit.encode(), 0o644):
         systemd.reload()
         systemd.enable(layout.boot_unit)
+
+
+def publish_static(layout: Layout, content_id: str) -> None:
+    """Add a tree's static files to the folder that the proxy serves, before a flip; older ones stay.
+
+    Hard links, so it costs no space; a file without a hash in its name is replaced in one rename.
+    """
+    source = f"{layout.tree(content_id)}/static"
+    for folder, _folders, names in os.walk(source):
+        target = os.path.join(layout.static, os.path.relpath(folder, source))
+        os.makedirs(target, mode=0o755, exist_ok=True)
+        for name in names:
+            _link_file(os.path.join(folder, name), os.path.join(target, name))
+
+
+def _link_file(source: str, path: str) -> None:
+    try:
+        os.link(source, path)
+    except FileExistsError:
+        if not os.path.samefile(source, path):
+            os.link(source, f"{path}.new")
+            os.rename(f"{path}.new", path)
 
 
 def _contents(desired: Desired) -> dict[str, bytes]:
