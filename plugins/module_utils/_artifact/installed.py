@@ -1,0 +1,117 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The environment of an artifact after installation: is it what the wheels say, and what of it belongs to this machine."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import os
+import shutil
+import typing as t
+from pathlib import Path
+
+from .._core.errors import ContainerlessError
+from .lock import normalised
+
+#: What uv or venv leave for a person at a shell, or for this machine; a host writes its own pyvenv.cfg and links.
+_MACHINE_FILES = ("pyvenv.cfg", ".lock", ".gitignore", "CACHEDIR.TAG", "lib64", "bin/deactivate.bat", "bin/pydoc.bat")
+_MACHINE_GLOBS = ("bin/activate*", "bin/python*", "lib/python*/site-packages/_virtualenv.*")
+#: Written by the installer about where it took a wheel from.
+_ORIGINS = ("direct_url.json", "uv_cache.json")
+
+
+def site_packages(venv: str) -> Path:
+    """Return the one site-packages folder of an environment."""
+    found = sorted(Path(venv).glob("lib/python3.*/site-packages"))
+    if len(found) != 1:
+        raise ContainerlessError(f"{venv} holds {len(found)} site-packages folders, expected one")
+    return found[0]
+
+
+def _digest(path: Path) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=").decode("ascii")
+
+
+def _record(info: Path) -> t.Iterator[tuple[Path, str, str]]:
+    """Yield (file, hash with its name, size) of a distribution, the paths as they stand on the disk."""
+    record = info / "RECORD"
+    if not record.is_file():
+        raise ContainerlessError(f"{info.name} has no RECORD, so nobody can tell whether its files are whole")
+    with record.open(encoding="utf-8", newline="") as source:
+        for row in csv.reader(source):
+            name, kind, size = (*row, "", "")[:3]
+            yield Path(os.path.normpath(info.parent / name)), kind, size
+
+
+def _fault(path: Path, kind: str, size: str) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    if size and int(size) != path.stat().st_size:
+        return "has another size"
+    if kind and not kind.startswith("sha256="):
+        return f"has a {kind.split('=')[0]} hash, only sha256 is verified"
+    if kind and kind != f"sha256={_digest(path)}":
+        return "was changed"
+    return None
+
+
+def verify(venv: str) -> None:
+    """Compare each installed file with its RECORD, and refuse files that stand in none."""
+    site = site_packages(venv)
+    known: set[Path] = set()
+    for info in sorted(site.glob("*.dist-info")):
+        for path, kind, size in _record(info):
+            known.add(path)
+            fault = _fault(path, kind, size)
+            if fault:
+                raise ContainerlessError(f"{info.name}: installed file {os.path.relpath(path, site)} {fault} (RECORD)")
+    for path in sorted(site.rglob("*")):
+        ours = path.is_dir() or path in known or path.name.startswith("_virtualenv.") or path.suffix == ".pyc"
+        if not ours:
+            raise ContainerlessError(f"{path.relative_to(site)} was installed but stands in no RECORD")
+
+
+def names(venv: str) -> dict[str, str]:
+    """Return the version of each installed distribution by its normalised name."""
+    stems = (info.name[: -len(".dist-info")].split("-") for info in site_packages(venv).glob("*.dist-info"))
+    return {normalised(stem[0]): stem[1] for stem in stems}
+
+
+def prune(venv: str) -> None:
+    """Remove what belongs to this machine or says where something came from."""
+    root = Path(venv)
+    doomed = [root / name for name in _MACHINE_FILES]
+    for pattern in _MACHINE_GLOBS:
+        doomed += root.glob(pattern)
+    for name in _ORIGINS:
+        doomed += site_packages(venv).glob(f"*.dist-info/{name}")
+    for path in doomed:
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+    for path in sorted(root.iterdir()):
+        if path.name not in ("bin", "lib"):
+            _remove_empty(path)
+
+
+def _remove_empty(path: Path) -> None:
+    # include/ and share/ stay when a wheel put something there.
+    if path.is_dir() and not path.is_symlink() and not any(item.is_file() for item in path.rglob("*")):
+        shutil.rmtree(path)
+
+
+def leak(root: str, needles: t.Iterable[str]) -> str | None:
+    """Return the first file (or link) below a folder in which one of the needles stands, or None."""
+    wanted = [needle.encode("utf-8") for needle in needles]
+    for path in sorted(Path(root).rglob("*")):
+        if path.is_symlink():
+            data = os.fsencode(os.readlink(path))
+        elif path.is_file():
+            data = path.read_bytes()
+        else:
+            continue
+        if any(needle in data for needle in wanted):
+            return str(path.relative_to(root))
+    return None

@@ -1,0 +1,125 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: artifact
+short_description: Build the immutable artifact of a Django project for one platform
+version_added: 0.1.0
+author:
+  - containerless.django contributors
+description:
+  - One commit and one lock become one deterministic tar with a manifest, in the build store. Same inputs, same bytes, anywhere.
+  - Runs against a build host of the target's suite, which needs its own Python, tar and nothing else; no network, no root.
+  - An artifact that was built from the same inputs before is taken from the build store, and no host is touched.
+  - See docs/build.md for the steps and for what is refused.
+attributes:
+  check_mode:
+    description: Says whether a build would be needed.
+    support: full
+requirements:
+  - git, and the Python libraries obstore, packaging, pip and uv on the control node
+options:
+  name:
+    description: Name of the app, a lower-case letter followed by at most 23 of a-z, 0-9 and _.
+    type: str
+    required: true
+  src:
+    description:
+      - Folder on the control node with the project; a git checkout, or a folder in one.
+      - What is built is the commit O(ref), never the files that lie in the folder.
+    type: path
+    required: true
+  store:
+    description: URL of the build store, such as V(file:///home/me/.cache/containerless/shop/store).
+    type: str
+    required: true
+  ref:
+    description: Commit, tag or branch to build.
+    type: str
+    default: HEAD
+  version:
+    description:
+      - Version of the artifact, at most 48 letters, digits, dots and underscores.
+      - Without it, C(project.version) of C(pyproject.toml), else the commit's date, and then C(.g) and 8 digits of the commit.
+    type: str
+  lock:
+    description: Requirements file in the commit, below O(src), in which each line has a version and SHA-256 hashes.
+    type: str
+    default: requirements.txt
+  settings_module:
+    description: Django settings to build with. Without it, what C(manage.py) sets by default.
+    type: str
+  secret_names:
+    description:
+      - Names of secrets that the settings ask for. Each gets a throw-away value, as variable and as credential.
+      - C(SECRET_KEY) is always among them. Real values never reach a build.
+    type: list
+    elements: str
+    default: []
+  env:
+    description: Environment of C(collectstatic), beside what every build has. It decides bytes, so keep it free of secrets.
+    type: dict
+    default: {}
+  allow_dirty:
+    description:
+      - Build what stands in O(src), files that git ignores left out, when it differs from the commit that is checked out.
+      - The version then ends in C(.dirty) and the manifest says so. Without it, such a folder is refused.
+    type: bool
+    default: false
+  platform:
+    description: Platform of the build host and of the targets, such as V(debian12) or V(debian13).
+    type: str
+    required: true
+  cache:
+    description: Folder of the control node for fetched wheels. Without it, C($XDG_CACHE_HOME/containerless).
+    type: path
+  folder:
+    description: Folder of the build host for the build, which is removed at the end. About four times the size of the installed project.
+    type: path
+    default: /var/tmp
+  python:
+    description: Interpreter of the build host that the artifact is built with.
+    type: path
+    default: /usr/bin/python3
+"""
+
+EXAMPLES = r"""
+- name: Build shop on a Debian 12 machine
+  containerless.django.artifact:
+    name: shop
+    src: /home/me/shop
+    store: file:///home/me/.cache/containerless/shop/store
+    platform: debian12
+  delegate_to: builder
+"""
+
+RETURN = r"""
+content_id:
+  description: Identity of the artifact, the SHA-256 of its manifest. Null in check mode when it is not built yet.
+  returned: success
+  type: str
+  sample: 1d3cf678b1a13364d9f5954d73fa009eeb34691f41ecc11e0e7389f53c22e918
+version:
+  description: Version of the artifact.
+  returned: success
+  type: str
+  sample: 1.0.0.g1a2b3c4d
+platform:
+  description: Platform that it was built for.
+  returned: success
+  type: str
+  sample: debian12
+key:
+  description: Build key, the digest of everything that decides the bytes.
+  returned: success
+  type: str
+seconds:
+  description: Duration of each step.
+  returned: success
+  type: dict
+  sample: {inputs: 0.1, wheels: 0.2, "machine: install": 1.1}
+"""
