@@ -119,7 +119,11 @@ progress: {description: "What the builder of its image says while it works.", re
 ssh: {description: Command line that logs in., returned: present, type: str}
 hostvars: {description: Variables by which Ansible reaches the machine., returned: present, type: dict}
 pid: {description: "First process of the machine on this host.", returned: present, type: int}
-system_state: {description: "What C(systemctl is-system-running) said; empty in check mode.", returned: present, type: str, sample: running}
+system_state:
+  description: What C(systemctl is-system-running) said; empty in check mode.
+  returned: present
+  type: str
+  sample: running
 removed: {description: Names of the machines that were removed., returned: absent, type: list, elements: str}
 """
 
@@ -190,6 +194,8 @@ def main() -> NoReturn:
         (present if params["state"] == "present" else absent)(module, cache, project)
     except MachineError as error:
         module.fail_json(msg=str(error))
+    except PermissionError as error:
+        module.fail_json(msg=f"cache_dir: no permission for {error.filename}; use become, or another cache_dir.")
 
 
 if __name__ == "__main__":

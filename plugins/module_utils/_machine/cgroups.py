@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,7 @@ def remove(groups: Iterable[str], deadline: float = 10.0) -> None:
 
 
 def _remove_tree(group: Path) -> bool:
-    for folder, _folders, _files in os.walk(group, topdown=False):
-        try:
+    with suppress(OSError):
+        for folder, _folders, _files in os.walk(group, topdown=False):
             Path(folder).rmdir()
-        except OSError:
-            return False
-    return True
+    return not group.exists()

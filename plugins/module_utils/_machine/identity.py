@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from .recipes import USER
 
+SSH_PORT = 22
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -37,7 +39,7 @@ def tmpfiles(identity: Identity) -> str:
 
 def known_hosts(host: str, port: int, host_public_key: str) -> str:
     """The line by which ssh recognises the machine."""
-    where = host if port == 22 else f"[{host}]:{port}"
+    where = host if port == SSH_PORT else f"[{host}]:{port}"
     kind, key = host_public_key.split()[:2]
     return f"{where} {kind} {key}\n"
 

@@ -28,26 +28,26 @@ _CONTAINED = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork
 _AS_ROOT = ["unshare", "--user", "--map-root-user", "--map-auto"]
 
 
-def ensure(cache: Cache, recipe: Recipe, with_disk: bool) -> bool:
-    """Build what is missing of the image; says whether anything was."""
+def ensure(cache: Cache, recipe: Recipe) -> None:
+    """Build the image when it is missing."""
     image = cache.image(recipe.folder)
+    if image.root.is_dir():
+        return
+    host.require(["mmdebstrap", "unshare", *([] if host.is_root() else ["newuidmap"])])
     cache.images.mkdir(parents=True, exist_ok=True)
-    if not missing(image, with_disk):
-        return False
-    host.require(
-        ["mmdebstrap", "unshare", *(["mkfs.ext4"] if with_disk else []), *([] if host.is_root() else ["newuidmap"])]
-    )
     with locked_file(image.progress) as log:
         if not image.root.is_dir():
             _build(image, recipe, log)
-        if with_disk and not image.disk.is_file():
+
+
+def ensure_disk(image: ImagePaths) -> None:
+    """Make a disk of the image, as virtual machines need it, when it is missing."""
+    if image.disk.is_file():
+        return
+    host.require(["mkfs.ext4", "unshare", *([] if host.is_root() else ["newuidmap"])])
+    with locked_file(image.progress) as log:
+        if not image.disk.is_file():
             _make_disk(image, log)
-    return True
-
-
-def missing(image: ImagePaths, with_disk: bool) -> bool:
-    """Whether the image has to be built, or lacks its disk."""
-    return not image.root.is_dir() or (with_disk and not image.disk.is_file())
 
 
 def _build(image: ImagePaths, recipe: Recipe, log: int) -> None:

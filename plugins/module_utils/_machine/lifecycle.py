@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from . import cgroups, host, images, links, nspawn_host, processes, qemu_host, ssh
+from . import cgroups, claims, host, images, nspawn_host, processes, qemu_host, ssh
 from .backends import NSPAWN, choose
 from .errors import MachineError
 from .identity import Identity, known_hosts, tmpfiles
@@ -110,8 +110,8 @@ def present(cache: Cache, wish: Wish) -> tuple[Machine, bool]:
             _require_same(state, wish)
             changed = not processes.marked(paths.root)
             return _start(cache, wish, paths, state, changed), changed
-        with _undone_on_failure(paths):
-            _empty(paths)
+        with _undone_on_failure(cache, paths):
+            _empty(cache, paths)
             return _start(cache, wish, paths, _plan(cache, wish, paths), start=True), True
 
 
@@ -121,7 +121,7 @@ def absent(cache: Cache, project: str, name: str) -> bool:
     if not paths.root.is_dir():
         return processes.end(paths.root)
     with locked_folder(paths.root):
-        _remove(paths)
+        _remove(cache, paths)
     return True
 
 
@@ -140,10 +140,14 @@ def _require_same(state: State, wish: Wish) -> None:
 
 def _plan(cache: Cache, wish: Wish, paths: MachinePaths) -> State:
     """Build the image, choose the backend and write down all that will be made."""
-    backend = choose(wish.backend, host.is_root(), lambda: qemu_host.kvm_works(cache, wish.recipe))
-    module = nspawn_host if backend == NSPAWN else qemu_host
-    module.require_tools()
-    images.ensure(cache, wish.recipe, with_disk=backend != NSPAWN)
+    image = cache.image(wish.recipe.folder)
+    images.ensure(cache, wish.recipe)
+    backend = choose(wish.backend, host.is_root(), lambda: qemu_host.kvm_works(cache, image))
+    if backend == NSPAWN:
+        nspawn_host.require_tools()
+    else:
+        qemu_host.require_tools()
+        images.ensure_disk(image)
     draft = State(
         name=wish.name,
         project=wish.project,
@@ -154,7 +158,7 @@ def _plan(cache: Cache, wish: Wish, paths: MachinePaths) -> State:
         port=0,
         http="",
     )
-    state = module.plan(draft, paths)
+    state = nspawn_host.plan(draft, paths) if backend == NSPAWN else qemu_host.plan(draft, cache, paths)
     save(paths.state, state)
     return state
 
@@ -167,9 +171,7 @@ def _start(cache: Cache, wish: Wish, paths: MachinePaths, state: State, start: b
     if start and state.backend == NSPAWN:
         nspawn_host.start(state, paths, image)
     elif start:
-        qemu_host.start(
-            state, paths, image, memory=wish.memory, cpus=wish.cpus, kvm=qemu_host.kvm_works(cache, wish.recipe)
-        )
+        qemu_host.start(state, paths, image, memory=wish.memory, cpus=wish.cpus, kvm=qemu_host.kvm_works(cache, image))
     system = ssh.wait(paths, state.host, state.port, deadline, lambda: bool(processes.marked(paths.root)))
     if not state.made:
         state = replace(state, made=True)
@@ -189,13 +191,13 @@ def _write_identity(paths: MachinePaths, state: State) -> None:
         host.give_to_user(path)
 
 
-def _empty(paths: MachinePaths) -> None:
+def _empty(cache: Cache, paths: MachinePaths) -> None:
     """End and remove all that belongs to the machine, but keep its folder, which is locked."""
     state = load(paths.state)
     ssh.end_shared_connection(paths)
     processes.end(paths.root)
-    for link in links.release(paths.state):
-        nspawn_host.remove_interface(link.interface)
+    nspawn_host.release(paths)
+    claims.release(cache.ports, paths.root)
     cgroups.remove(state.cgroups if state else ())
     for entry in paths.root.iterdir():
         if entry.is_dir() and not entry.is_symlink():
@@ -204,9 +206,9 @@ def _empty(paths: MachinePaths) -> None:
             entry.unlink()
 
 
-def _remove(paths: MachinePaths) -> None:
+def _remove(cache: Cache, paths: MachinePaths) -> None:
     """Remove the machine with its folder, and the project's when it was the last one."""
-    _empty(paths)
+    _empty(cache, paths)
     shutil.rmtree(paths.root)
     for parent in (paths.root.parent, paths.root.parent.parent):
         with suppress(OSError):
@@ -214,10 +216,10 @@ def _remove(paths: MachinePaths) -> None:
 
 
 @contextmanager
-def _undone_on_failure(paths: MachinePaths) -> Iterator[None]:
+def _undone_on_failure(cache: Cache, paths: MachinePaths) -> Iterator[None]:
     """A machine that never answered leaves nothing."""
     try:
         yield
     except BaseException:
-        _remove(paths)
+        _remove(cache, paths)
         raise

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A machine as a systemd-nspawn container in namespaces of its own: ending its processes ends its mounts and interfaces."""
+"""A machine as a systemd-nspawn container in namespaces of its own, which end with its processes."""
 
 from __future__ import annotations
 
@@ -107,10 +107,9 @@ def own_cgroups(mounts: str, membership: str, leaf: str) -> tuple[str, ...]:
         mine[controllers] = path
     groups = []
     for line in mounts.splitlines():
-        fields = line.split()
-        if len(fields) < 4 or fields[2] not in ("cgroup", "cgroup2"):
-            continue
-        controller = "" if fields[2] == "cgroup2" else "name=systemd"
-        if controller in mine and (not controller or controller in fields[3].split(",")):
-            groups.append(str(Path(fields[1]) / mine[controller].lstrip("/") / leaf))
+        _source, folder, kind, options = line.split()[:4]
+        controllers = {"cgroup2": [""], "cgroup": options.split(",")}.get(kind, [])
+        groups += [
+            str(Path(folder) / mine[name].lstrip("/") / leaf) for name in ("", "name=systemd") if name in controllers
+        ]
     return tuple(groups)

@@ -4,22 +4,25 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
-from . import cgroups, host, links, processes
+from . import cgroups, claims, host, processes
 from .errors import MachineError
-from .names import Link
+from .identity import SSH_PORT
+from .names import Link, pick_link
 from .nspawn import Plan, launch_script, network_commands, own_cgroups
 
 if TYPE_CHECKING:
     from .paths import ImagePaths, MachinePaths
     from .state import State
 
+# Networks are shared by everybody on this host, whatever cache their machines live in.
+LINKS = Path("/run/containerless/links")
 NAMESPACE_SECONDS = 10
 
 
@@ -30,7 +33,10 @@ def require_tools() -> None:
 
 def plan(draft: State, paths: MachinePaths) -> State:
     """Give the machine its network and cgroups, on paper."""
-    link = links.claim(paths.state, f"{draft.project}/{draft.name}")
+    index = claims.claim(
+        LINKS, paths.root, lambda taken: pick_link(f"{draft.project}/{draft.name}", taken, _routes()).index
+    )
+    link = Link(index)
     groups: tuple[str, ...] = ()
     if not host.is_booted():
         mounts, membership = Path("/proc/self/mounts").read_text(), Path("/proc/self/cgroup").read_text()
@@ -38,7 +44,7 @@ def plan(draft: State, paths: MachinePaths) -> State:
     return replace(
         draft,
         host=link.address,
-        port=22,
+        port=SSH_PORT,
         http=f"http://{link.address}",
         interface=link.interface,
         link=link.index,
@@ -62,26 +68,35 @@ def start(state: State, paths: MachinePaths, image: ImagePaths) -> None:
             env=host.with_path(processes.environment(paths.root)),
             start_new_session=True,
         )
-    assert machine.stdin is not None
-    with machine.stdin as ready:
+    with cast("IO[bytes]", machine.stdin) as ready:
         _wait_for_namespace(machine, paths)
         for command in network_commands(link, machine.pid):
             host.run(command)
         ready.write(b"ready\n")
 
 
-def remove_interface(interface: str) -> None:
-    """The interface goes with its machine; only one whose other end never reached a machine is still there."""
+def release(paths: MachinePaths) -> None:
+    """Give back the machine's network, as far as it ever got one."""
+    for index in claims.release(LINKS, paths.root):
+        _remove_interface(Link(index).interface)
+
+
+def _routes() -> list[str]:
+    return [route["dst"] for route in json.loads(host.run(["ip", "-json", "-4", "route", "show", "table", "all"]))]
+
+
+def _remove_interface(interface: str) -> None:
+    """The interface goes with its machine; the kernel may only need a moment for that."""
     if Path("/sys/class/net", interface).exists():
         subprocess.run(["ip", "link", "delete", interface], capture_output=True, check=False, env=host.with_path(None))
 
 
 def _wait_for_namespace(machine: subprocess.Popen[bytes], paths: MachinePaths) -> None:
-    ours = os.readlink("/proc/self/ns/net")
+    ours = Path("/proc/self/ns/net").readlink()
     limit = time.monotonic() + NAMESPACE_SECONDS
     while time.monotonic() < limit and machine.poll() is None:
         try:
-            if os.readlink(f"/proc/{machine.pid}/ns/net") != ours:
+            if Path(f"/proc/{machine.pid}/ns/net").readlink() != ours:
                 return
         except OSError:
             pass

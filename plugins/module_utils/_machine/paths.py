@@ -36,9 +36,14 @@ class Cache:
         return self.root / "images"
 
     @property
-    def kvm_verdict(self) -> Path:
-        """What the last probe of KVM on this host said."""
+    def kvm_verdicts(self) -> Path:
+        """What the probe of KVM said, by host."""
         return self.root / "kvm.json"
+
+    @property
+    def ports(self) -> Path:
+        """Which ports are taken, one file each."""
+        return self.root / "ports"
 
     def image(self, folder: str) -> ImagePaths:
         """The files of one image."""
@@ -173,6 +178,11 @@ class MachinePaths:
     def disk(self) -> Path:
         """What a virtual machine wrote."""
         return self.root / "disk.qcow2"
+
+    @property
+    def smbios(self) -> Path:
+        """The identity as a virtual machine's firmware hands it on."""
+        return self.root / "smbios"
 
     @property
     def monitor(self) -> Path:

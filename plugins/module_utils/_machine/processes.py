@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 MARK = "CONTAINERLESS_MACHINE"
@@ -39,10 +40,8 @@ def end(folder: Path, deadline: float = 20.0) -> bool:
     present = bool(found)
     while found and time.monotonic() < limit:
         for pid in found:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
         time.sleep(0.02)
         found = marked(folder)
     return present

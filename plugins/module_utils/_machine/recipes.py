@@ -20,6 +20,7 @@ PACKAGES = (
     "udev",
     "openssh-server",
     "sudo",
+    "acl",
     "python3",
     "iproute2",
     "ca-certificates",
@@ -58,6 +59,9 @@ DISABLED_UNITS = (
     "logrotate.timer",
 )
 
+# In an nspawn machine these would open the host's kernel to its root.
+MASKED_UNITS = ("sys-kernel-debug.mount", "sys-kernel-tracing.mount")
+
 # Before any package is configured: a generic initrd with every driver costs ten seconds and is never needed.
 ESSENTIAL = r"""
 mkdir -p "$1/etc/initramfs-tools/conf.d"
@@ -82,7 +86,7 @@ cat > /etc/systemd/system/machine-address.service <<'UNIT'
 Description=Address of a virtual machine
 ConditionKernelCommandLine=machine.address
 DefaultDependencies=no
-After=systemd-udev-settle.service sys-subsystem-net-devices-eth0.device
+After=sys-subsystem-net-devices-eth0.device
 BindsTo=sys-subsystem-net-devices-eth0.device
 Before=network.target
 [Service]
@@ -95,6 +99,8 @@ WantedBy=multi-user.target
 UNIT
 systemctl --quiet enable machine-address.service
 systemctl --quiet disable @DISABLED@ 2>/dev/null
+systemctl --quiet mask @MASKED@
+echo 'LANG=C.UTF-8' > /etc/default/locale
 rm -f /etc/ssh/ssh_host_* /etc/resolv.conf /etc/hostname
 : > /etc/machine-id
 END
@@ -125,7 +131,10 @@ class Recipe:
 
 
 def _recipe(name: str, suite: str) -> Recipe:
-    customize = CUSTOMIZE.replace("@USER@", USER).replace("@DISABLED@", " ".join(DISABLED_UNITS))
+    words = {"USER": USER, "DISABLED": " ".join(DISABLED_UNITS), "MASKED": " ".join(MASKED_UNITS)}
+    customize = CUSTOMIZE
+    for word, value in words.items():
+        customize = customize.replace(f"@{word}@", value)
     return Recipe(name, suite, PACKAGES, EXCLUDED_PATHS, ESSENTIAL, customize)
 
 
@@ -166,13 +175,10 @@ def sources_from_host(index_targets: str, suite: str) -> list[str]:
     """
     lines = []
     for line in index_targets.splitlines():
-        fields = line.split()
-        if len(fields) != 4 or fields[2] != "main" or fields[3] != "Debian":
-            continue
-        _base, dash, pocket = fields[1].partition("-")
-        if dash and pocket not in ("updates", "security"):
-            continue
-        lines.append(f"deb {fields[0]} {suite}{dash}{pocket} main")
+        uri, release, component, origin = (line.split() + [""] * 4)[:4]
+        _base, dash, pocket = release.partition("-")
+        if (component, origin) == ("main", "Debian") and pocket in ("", "updates", "security"):
+            lines.append(f"deb {uri} {suite}{dash}{pocket} main")
     return sorted(set(lines))
 
 

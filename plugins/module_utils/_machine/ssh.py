@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import host
 from .errors import MachineError
-from .identity import ssh_options
+from .identity import SSH_PORT, ssh_options
 from .recipes import USER
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from .paths import MachinePaths
 
+# What ssh exits with when it never came as far as the command.
+NO_CONNECTION = 255
 # One login costs a virtual machine without KVM several seconds: it must not be cut off at every try.
 LOGIN_SECONDS = 60
 
@@ -35,7 +37,7 @@ def public_key(path: Path) -> str:
 
 def argv(paths: MachinePaths, address: str, port: int) -> list[str]:
     """The command line by which a person reaches the machine."""
-    where = [] if port == 22 else ["-p", str(port)]
+    where = [] if port == SSH_PORT else ["-p", str(port)]
     return ["ssh", "-i", str(paths.key), *options(paths), *where, f"{USER}@{address}"]
 
 
@@ -76,7 +78,7 @@ def wait(paths: MachinePaths, address: str, port: int, deadline: float, alive: C
             )
         except subprocess.TimeoutExpired:
             continue
-        if done.returncode != 255 and done.stdout.strip():
+        if done.returncode != NO_CONNECTION and done.stdout.strip():
             return done.stdout.strip()
         complaint = (done.stderr.strip() or complaint).splitlines()[-1]
         time.sleep(0.05)
