@@ -163,7 +163,6 @@ def environment(base: Mapping[str, str]) -> dict[str, str]:
         "ANSIBLE_HOME": str(home),
         "ANSIBLE_CONFIG": str(ROOT / ".config/ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(CACHE / "collections"),
-        "_ANSIBLE_TEMPLAR_UNTRUSTED_TEMPLATE_BEHAVIOR": "error",
         "PYTHONPATH": str(CACHE / "collections"),
         # Certificates that the machine's owner trusts count for uv as well.
         "UV_SYSTEM_CERTS": "true",
