@@ -142,6 +142,11 @@ class Repository:
             raise ContainerlessError(f"{self.store.name} has no artifact {content_id} that could have been tested")
         return self._put(self.keys.record(content_id, record["level"]), canonical.dumps(record))
 
+    def untested(self, index_id: str, level: str) -> list[str]:
+        """Return the content_ids of an index that have no passed test record."""
+        records = {content_id: self.record(content_id, level) for content_id in self._variants(index_id)}
+        return [content_id for content_id, record in records.items() if not (record and record["passed"])]
+
     # Build keys: what is known before a build, to what it made.
 
     def build(self, key: str) -> str | None:

@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documented in plugins/modules/test_record.py."""
+
+from __future__ import annotations
+
+import datetime as dt
+import typing as t
+
+from ..module_utils._core import schemas
+from ..module_utils._core.errors import ContainerlessError
+from ..plugin_utils._store_action import Args, Result, StoreAction, repository
+
+
+class ActionModule(StoreAction):
+    """Writes that an artifact passed its checks."""
+
+    SPEC: t.ClassVar[dict[str, t.Any]] = {
+        "project": {"type": "str", "required": True},
+        "store": {"type": "str", "required": True},
+        "content_id": {"type": "str", "required": True},
+        "level": {"type": "str", "default": "default", "choices": ["default", "full"]},
+        "checks": {
+            "type": "list",
+            "elements": "dict",
+            "required": True,
+            "options": {
+                "name": {"type": "str", "required": True},
+                "passed": {"type": "bool", "required": True},
+                "detail": {"type": "str", "default": ""},
+            },
+        },
+        "machine": {
+            "type": "dict",
+            "required": True,
+            "options": {
+                "image": {"type": "str", "required": True},
+                "systemd": {"type": "int", "required": True},
+                "python": {"type": "str", "required": True},
+                "backend": {"type": "str", "required": True},
+            },
+        },
+    }
+
+    def act(self, args: Args) -> Result:
+        shelf = repository(args, option="app_build_store")
+        record = _record(args)
+        known = shelf.record(record["content_id"], record["level"])
+        if known is None:
+            if not self.check_mode:
+                shelf.put_record(record)
+            return {"changed": True, "record": record}
+        if {**known, "time": record["time"]} != record:
+            raise ContainerlessError(
+                f"artifact {record['content_id']} has another {record['level']} test record already,"
+                f" made {known['time']}; a record is never overwritten"
+            )
+        return {"changed": False, "record": known}
+
+
+def _record(args: Args) -> dict[str, t.Any]:
+    failed = [check for check in args["checks"] if not check["passed"]]
+    if failed or not args["checks"]:
+        reason = f"check {failed[0]['name']} failed: {failed[0]['detail']}" if failed else "no check was made"
+        raise ContainerlessError(f"artifact {args['content_id']} gets no test record, {reason}")
+    record = {
+        "schema": "containerless.test-record/v1",
+        "content_id": args["content_id"],
+        "level": args["level"],
+        "passed": True,
+        "machine": args["machine"],
+        "checks": args["checks"],
+        "time": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return t.cast("dict[str, t.Any]", schemas.check("test-record", record, "test record"))

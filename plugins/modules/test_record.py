@@ -1,0 +1,103 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation only: the action plugin of this name does the work, on the control node."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: test_record
+short_description: Record that an artifact passed its checks
+version_added: 0.1.0
+author:
+  - containerless.django contributors
+description:
+  - Writes a test record beside an artifact in a store, once.
+  - There is no record of a failure - an artifact without a record is one that was not tested, or did not pass.
+  - Runs on the control node. Credentials of a cloud store come from its environment.
+requirements:
+  - obstore 0.12 on the control node
+attributes:
+  check_mode:
+    description: Says whether a record would be written.
+    support: full
+  diff_mode:
+    description: Shows nothing.
+    support: none
+options:
+  project:
+    description: Name of the app, a lower-case letter followed by at most 23 of a-z, 0-9 and _.
+    type: str
+    required: true
+  store:
+    description: URL of the store that holds the artifact, usually the build store.
+    type: str
+    required: true
+  content_id:
+    description: The artifact that was tested.
+    type: str
+    required: true
+  level:
+    description: How thoroughly it was tested.
+    type: str
+    choices: [default, full]
+    default: default
+  checks:
+    description: What was checked. A check that did not pass is an error, and nothing is written.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the check.
+        type: str
+        required: true
+      passed:
+        description: Whether it passed.
+        type: bool
+        required: true
+      detail:
+        description: What was seen, in a few words. It must be the same for the same outcome.
+        type: str
+        default: ""
+  machine:
+    description: The throwaway machine that it was tested on.
+    type: dict
+    required: true
+    suboptions:
+      image:
+        description: What ran in it, such as V(debian12).
+        type: str
+        required: true
+      systemd:
+        description: Version of its systemd, such as V(252).
+        type: int
+        required: true
+      python:
+        description: Version of the Python that ran the app, such as V("3.11").
+        type: str
+        required: true
+      backend:
+        description: What carried it, such as V(nspawn).
+        type: str
+        required: true
+"""
+
+EXAMPLES = r"""
+- name: Record that the artifact became healthy
+  containerless.django.test_record:
+    project: shop
+    store: file:///home/ops/.cache/containerless/shop/store
+    content_id: 6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f
+    checks:
+      - {name: healthy, passed: true, detail: released and answered}
+    machine: {image: debian12, systemd: 252, python: "3.11", backend: nspawn}
+"""
+
+RETURN = r"""
+record:
+  description: The record as it stands in the store.
+  returned: success
+  type: dict
+"""

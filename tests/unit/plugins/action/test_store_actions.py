@@ -1,0 +1,207 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The actions about a store, run by ansible-playbook on real folders."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import typing as t
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ..plugin_utils.conftest import Artifact, artifact, other, repository  # noqa: F401
+
+if t.TYPE_CHECKING:
+    from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
+
+ACTIONS = ("published_artifact", "published_artifact_info", "test_record")
+ROOM = "ansible_collections.containerless.django.plugins"
+CHECKS = [{"name": "healthy", "passed": True, "detail": "answered"}]
+MACHINE = {"image": "debian12", "systemd": 252, "python": "3.11", "backend": "nspawn"}
+
+
+Result = dict[str, t.Any]
+
+
+class Task(t.NamedTuple):
+    """One task of the play: what it calls, and whether in check mode."""
+
+    action: str
+    args: dict[str, t.Any]
+    check: bool = False
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> t.Callable[..., list[Result]]:
+    """Return what runs tasks on the control node and returns their results; errors are results too."""
+
+    def run(*tasks: Task) -> list[Result]:
+        saved = tmp_path / "results.json"
+        names = [f"result_{number}" for number, _ in enumerate(tasks)]
+        steps: list[dict[str, t.Any]] = [
+            {
+                f"containerless.django.{task.action}": {"project": "shop", **task.args},
+                "check_mode": task.check,
+                "diff": True,
+                "ignore_errors": True,
+                "register": name,
+            }
+            for name, task in zip(names, tasks, strict=True)
+        ]
+        content = "{{ [" + ", ".join(names) + "] | to_json }}"
+        steps.append({"ansible.builtin.copy": {"content": content, "dest": str(saved)}, "diff": False})
+        book = tmp_path / "play.yml"
+        book.write_text(
+            json.dumps([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": steps}])
+        )
+        collections = next(p for p in map(Path, sys.path) if (p / "ansible_collections/containerless").is_dir())
+        environ = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections)}
+        argv = [Path(sys.executable).parent / "ansible-playbook", book]
+        done = subprocess.run(argv, env=environ, cwd=tmp_path, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return t.cast("list[Result]", json.loads(saved.read_text()))
+
+    return run
+
+
+@pytest.fixture
+def built(repository: Repository, artifact: Artifact) -> str:  # noqa: F811
+    artifact.publish(repository)
+    index_id = repository.put_index(artifact.index)
+    repository.set_channel("built-1a2b3c4d", repository.pointer(index_id))
+    return index_id
+
+
+def url(place: Repository) -> str:
+    return f"file://{place.store.folder}"
+
+
+def upload(source: Repository, target: Repository, *, check: bool = False, **args: t.Any) -> Task:
+    places = {"source": url(source), "source_channel": "built-1a2b3c4d", "store": url(target)}
+    return Task("published_artifact", {**places, **args}, check)
+
+
+def recorded(place: Repository, content_id: str, *, check: bool = False, **args: t.Any) -> Task:
+    facts = {"store": url(place), "content_id": content_id, "checks": CHECKS, "machine": MACHINE}
+    return Task("test_record", {**facts, **args}, check)
+
+
+def _spec(documented: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {
+        name: {
+            ("options" if key == "suboptions" else key): (_spec(value) if key == "suboptions" else value)
+            for key, value in option.items()
+            if key != "description"
+        }
+        for name, option in documented.items()
+    }
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_what_is_documented_is_what_is_checked(name: str) -> None:
+    module = importlib.import_module(f"{ROOM}.modules.{name}")
+    action = importlib.import_module(f"{ROOM}.action.{name}")
+    assert _spec(yaml.safe_load(module.DOCUMENTATION)["options"]) == action.ActionModule.SPEC
+
+
+Play = t.Callable[..., list[Result]]
+
+
+def test_a_record_is_written_once(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    built: str,
+) -> None:
+    failed = [*CHECKS, {"name": "static", "passed": False, "detail": "status 404"}]
+    planned, broken, empty, written, again, differs = play(
+        recorded(repository, artifact.content_id, check=True),
+        recorded(repository, artifact.content_id, checks=failed),
+        recorded(repository, artifact.content_id, checks=[]),
+        recorded(repository, artifact.content_id),
+        recorded(repository, artifact.content_id),
+        recorded(repository, artifact.content_id, machine={**MACHINE, "backend": "qemu"}),
+    )
+    assert planned["changed"]
+    assert broken["msg"].endswith("gets no test record, check static failed: status 404")
+    assert empty["msg"].endswith("gets no test record, no check was made")
+    assert written["changed"]
+    assert repository.record(artifact.content_id, "default") == written["record"]
+    assert (again["changed"], again["record"]) == (False, written["record"])
+    assert "has another default test record already" in differs["msg"]
+
+
+def test_an_upload_changes_something_once(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    other: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    built: str,
+) -> None:
+    refused, planned, done, again, elsewhere = play(
+        upload(repository, other),
+        upload(repository, other, require_test_record=False, check=True),
+        upload(repository, other, require_test_record=False),
+        upload(repository, other, require_test_record=False),
+        upload(repository, other, require_test_record=False, channel="staging"),
+    )
+    assert refused["msg"].startswith(f"artifact {artifact.content_id} in app_build_store file://")
+    assert refused["msg"].endswith("run the test playbook, or set app_upload_require_test_record: false")
+    assert planned["created"] == [other.keys.manifest(artifact.content_id), other.keys.index(built)]
+    assert planned["diff"] == {"before": "", "after": f"production: 1.0.0.g1a2b3c4d (index {built})\n"}
+    assert done == {**planned, "changed": True}
+    assert other.channel("production") == other.pointer(built)
+    assert (again["changed"], again["created"], again["moved"]) == (False, [], False)
+    assert (elsewhere["changed"], elsewhere["created"], elsewhere["moved"]) == (True, [], True)
+
+    repository.put_record(artifact.record)
+    tested, moved = play(upload(repository, other), upload(repository, other))
+    assert tested["created"] == [other.keys.record(artifact.content_id, "default")]
+    assert (tested["moved"], moved["changed"]) == (False, False)
+
+
+def test_nothing_built_is_an_error_but_a_plan_in_check_mode(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    other: Repository,  # noqa: F811
+) -> None:
+    (no_channel,) = play(upload(repository, other))
+    assert "run the build playbook first" in no_channel["msg"]
+    shutil.rmtree(repository.store.folder)  # type: ignore[arg-type]
+    planned, refused = play(upload(repository, other, check=True), upload(repository, other))
+    assert (planned["changed"], planned["msg"]) == (True, "shop is not built yet; what is built would be uploaded")
+    assert "correct app_build_store" in refused["msg"]
+    assert not repository.store.folder.exists()  # type: ignore[union-attr]
+
+
+def test_what_is_offered_is_read(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    built: str,
+) -> None:
+    repository.put_record(artifact.record)
+    here = {"store": url(repository)}
+    there = {"store": "file:///never/made", "channel": "production"}
+    wanted = ({"channel": "built-1a2b3c4d"}, {"version": "1.0.0.g1a2b3c4d"}, {"index_id": built, "channel": "none"})
+    unknown = ({"channel": "production"}, {"version": "2.0"}, {"index_id": "f" * 64}, {"channel": "", "index_id": ""})
+    asked = [{**here, **by} for by in (*wanted, *unknown)] + [there, {**there, "missing_ok": True}]
+    results = play(*(Task("published_artifact_info", args) for args in asked))
+    for found in results[:3]:
+        assert found["found"]
+        assert (found["index_id"], found["version"], found["commit"]) == (built, "1.0.0.g1a2b3c4d", "a" * 40)
+        assert found["manifests"] == {artifact.content_id: artifact.manifest}
+        assert found["records"] == {artifact.content_id: {"default": artifact.record}}
+        assert found["platforms"] == {artifact.content_id: "debian12"}
+    assert [result["found"] for result in results[3:6]] == [False] * 3
+    assert results[6]["msg"] == "one of index_id, version and channel must be given"
+    assert "app_store file:///never/made is not a folder" in results[7]["msg"]
+    assert results[8]["found"] is False

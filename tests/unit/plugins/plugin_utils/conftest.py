@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real stores in folders of their own, with artifacts that are small but whole."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import typing as t
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from ansible_collections.containerless.django.plugins.module_utils._artifact import identity
+from ansible_collections.containerless.django.plugins.module_utils._core import canonical
+from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
+from ansible_collections.containerless.django.plugins.plugin_utils._store import Missing, open_store
+
+from ..module_utils.documents import MANIFEST, TEST_RECORD
+
+
+@dataclass
+class Artifact:
+    """What a builder hands to publish()."""
+
+    tar: bytes
+    folder: Path
+    manifest: dict[str, t.Any] = field(init=False)
+    provenance: bytes = field(init=False)
+    blob: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        packed = gzip.compress(self.tar, mtime=0)
+        sha256 = hashlib.sha256(packed).hexdigest()
+        self.blob = self.folder / sha256
+        self.blob.write_bytes(packed)
+        tar = {"sha256": hashlib.sha256(self.tar).hexdigest(), "size": len(self.tar)}
+        self.manifest = {**MANIFEST, "tar": tar}
+        blobs = [{"encoding": "gzip", "sha256": sha256, "size": len(packed)}]
+        self.provenance = canonical.dumps({"blobs": blobs, "platform": "debian12"})
+
+    @property
+    def content_id(self) -> str:
+        return identity.content_id(self.manifest)
+
+    @property
+    def index(self) -> dict[str, t.Any]:
+        return identity.make_index([self.manifest])
+
+    @property
+    def record(self) -> dict[str, t.Any]:
+        return {**TEST_RECORD, "content_id": self.content_id}
+
+    def publish(self, repository: Repository) -> bool:
+        return repository.publish(canonical.dumps(self.manifest), self.provenance, {self.blob.name: self.blob})
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Artifact:
+    return Artifact(b"a tar" * 100_000, tmp_path)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(open_store(f"file://{tmp_path}/build", missing=Missing.CREATE), "shop")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Repository:
+    return Repository(open_store(f"file://{tmp_path}/app_store", missing=Missing.CREATE), "shop")
