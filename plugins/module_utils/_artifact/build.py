@@ -9,6 +9,7 @@ The steps stand in `STEPS`, in order; each is a method that reads what the steps
 from __future__ import annotations
 
 import datetime
+import functools
 import gzip
 import json
 import os
@@ -121,12 +122,12 @@ class Build:
         return [self.at("in/uv"), "--no-progress", "--color", "never", *argv]
 
     def install(self) -> None:
-        """Install exactly the locked wheels into a relocatable environment."""
+        """Install exactly the locked wheels into a relocatable environment; the cache is this build's own, so links will do."""
         self.commands.run(
             self._uv("venv", "--quiet", "--relocatable", "--no-project", "--python", self.python, self.venv),
             "making the environment",
         )
-        sync = ["pip", "sync", "--quiet", "--require-hashes", "--no-build", "--link-mode", "copy", "--no-index"]
+        sync = ["pip", "sync", "--quiet", "--require-hashes", "--no-build", "--link-mode", "hardlink", "--no-index"]
         where = ["--find-links", self.at("in/wheels"), "--python", f"{self.venv}/bin/python"]
         self.commands.run(
             self._uv(*sync, *where, "--allow-empty-requirements", self.at("in/requirements.txt")),
@@ -298,15 +299,19 @@ def build(bundle: str, blob: str, folder: str, python: str) -> Built:
     """Build the artifact whose inputs are `bundle`, write it to `blob`; nothing else stays behind, in any case."""
     os.umask(0o022)
     started, seconds = now(), {}
+
+    def timed(name: str, step: t.Callable[[], None]) -> None:
+        begin = time.monotonic()
+        step()
+        seconds[name] = round(time.monotonic() - begin, 2)
+
     work = tempfile.mkdtemp(prefix=PREFIX, dir=folder)
     try:
         commands = runner.make_runner(runner.environment(work, 0))
         commands.own(work)
         job = Build(work, bundle, blob, python, commands)
         for name, step in STEPS.items():
-            begin = time.monotonic()
-            step(job)
-            seconds[name] = round(time.monotonic() - begin, 2)
+            timed(name, functools.partial(step, job))
         document = provenance.statement(
             content_id=identity.content_id(job.manifest),
             manifest=job.manifest,
@@ -317,4 +322,4 @@ def build(bundle: str, blob: str, folder: str, python: str) -> Built:
         )
         return Built(job.manifest, document, seconds, job.warnings)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        timed("clean", lambda: shutil.rmtree(work, ignore_errors=True))

@@ -86,14 +86,24 @@ def prune(venv: str) -> None:
     doomed = [root / name for name in _MACHINE_FILES]
     for pattern in _MACHINE_GLOBS:
         doomed += root.glob(pattern)
-    for name in _ORIGINS:
-        doomed += site_packages(venv).glob(f"*.dist-info/{name}")
+    for info in site_packages(venv).glob("*.dist-info"):
+        _forget_origin(info)
     for path in doomed:
         if path.is_symlink() or path.is_file():
             path.unlink()
     for path in sorted(root.iterdir()):
         if path.name not in ("bin", "lib"):
             _remove_empty(path)
+
+
+def _forget_origin(info: Path) -> None:
+    """Remove what the installer wrote about this machine's files and times, from the distribution's RECORD too."""
+    for name in _ORIGINS:
+        info.joinpath(name).unlink(missing_ok=True)
+    record = info / "RECORD"
+    gone = tuple(f"{info.name}/{name},".encode() for name in _ORIGINS)
+    lines = record.read_bytes().splitlines(keepends=True)
+    record.write_bytes(b"".join(line for line in lines if not line.startswith(gone)))
 
 
 def _remove_empty(path: Path) -> None:
