@@ -63,6 +63,8 @@ class ActionModule(ActionBase):
         with tempfile.TemporaryDirectory(prefix="containerless-") as scratch:
             built = self._build(args, request, target, key, Path(scratch))
             content_id = self._publish(repository, built, key, Path(scratch, "blob"))
+        spent = ", ".join(f"{name.removeprefix('machine: ')} {seconds:.1f}" for name, seconds in self._seconds.items())
+        self._say(f"built {content_id[:12]} (seconds: {spent})")
         warnings = [f"{self._platform}: {warning}" for warning in built["faults"]]
         return {**result, "content_id": content_id, "changed": True, "seconds": self._seconds, "warnings": warnings}
 
@@ -74,7 +76,7 @@ class ActionModule(ActionBase):
         cache = Path(str(args["cache"])) if args["cache"] else cache_folder(os.environ)
         with self._step("wheels"):
             wheels, fetched = _wheels.wheels_for(project.lock, target, options.lock, cache)
-        self._say(f"{len(wheels)} wheels, {fetched} of them fetched")
+        self._say(f"{len(wheels)} wheels, {fetched} of them fetched; sending them to the build host")
         with self._step("bundle"):
             bundle = scratch / "bundle.tar"
             told = _builder.inputs(project, target, wheels, key)
@@ -113,4 +115,4 @@ class ActionModule(ActionBase):
 
     def _say(self, what: str) -> None:
         """One line of progress a phase: a build takes a while and a person watches."""
-        self._display.display(f"  {self._platform}: {what} ...", color="blue")
+        self._display.display(f"  {self._platform}: {what}", color="blue")

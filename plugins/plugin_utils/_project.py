@@ -12,7 +12,7 @@ import tomllib
 import typing as t
 from dataclasses import dataclass
 
-from ..module_utils._artifact import lock, procfile
+from ..module_utils._artifact import lock, processes, procfile
 from ..module_utils._core import canonical, names
 from ..module_utils._core.errors import ContainerlessError
 
@@ -115,14 +115,16 @@ def _settings_module(options: Options, source: Source, manage: str | None) -> st
     return found
 
 
-def _processes(source: Source) -> dict[str, list[str]]:
+def _processes(source: Source, pins: lock.Lock) -> dict[str, list[str]]:
     data = source.read(PROCFILE)
     if data is None:
-        raise ContainerlessError(f"{source.path} has no {PROCFILE} in its commit; it must hold at least a line `web: ...`")
-    processes = procfile.parse(_decoded(data, PROCFILE))
-    if "web" not in processes:
-        raise ContainerlessError(f"the {PROCFILE} has no process `web`; a release needs one that answers requests")
-    return processes
+        raise ContainerlessError(f"{source.path} has no {PROCFILE} in its commit; add one with a line such as `web: gunicorn shop.wsgi`")
+    found = procfile.parse(_decoded(data, PROCFILE))
+    distributions = {pin.name: pin.version for pin in pins.pins}
+    for name, argv in found.items():
+        # What no host could start is refused here, before there is a machine.
+        processes.command(name, argv, distributions=distributions, tree="/tree")
+    return found
 
 
 def _lock(options: Options, source: Source) -> tuple[bytes, lock.Lock]:
@@ -145,7 +147,7 @@ def read_project(source: Source, options: Options) -> Project:
         options=options,
         source=source,
         version=version_of(options.version, declared if isinstance(declared, str) else None, source),
-        processes=_processes(source),
+        processes=_processes(source, pins),
         manage=manage,
         settings_module=_settings_module(options, source, manage),
         lock_bytes=data,
