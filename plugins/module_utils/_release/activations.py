@@ -43,9 +43,12 @@ class Activations:
         """Have systemd check the units as it reads them; return the exposure of each process. Raises above the limit."""
         names = [name for name in self.systemd.installed(ref.activation) if name.endswith(".service")]
         exposure.verify(self.systemd.run, [os.path.join(self.layout.units, name) for name in names])
-        units = {self.layout.unit(name, ref.activation): name for name in stored.processes}
-        scores = exposure.gate(self.systemd.run, list(units), stored.config["max_exposure"])
-        return {units[unit]: score for unit, score in scores.items()}
+        scores: dict[str, float] = {}
+        for name in stored.processes:
+            measured = exposure.measure(self.systemd.run, self.layout.unit(name, ref.activation))
+            exposure.gate(measured, stored.config["max_exposure"])
+            scores[name] = measured.tenths / 10
+        return scores
 
     def start(self, stored: Stored, ref: Ref, *, workers: bool) -> None:
         """Start the private socket and the processes; nothing waits for them here."""
