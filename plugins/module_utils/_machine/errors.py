@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from .._core.errors import ContainerlessError
 
-class MachineError(Exception):
+
+class MachineError(ContainerlessError):
     """A sentence for the person who asked for the machine."""

@@ -112,7 +112,7 @@ class MachinePaths:
         text = str(self.root)
         if any(character in text for character in ",:=\\\"' \t\n"):
             raise MachineError(
-                f"cache_dir: {text} must not hold blanks, quotes, commas, colons, equals signs or backslashes."
+                f"cache_dir: {text!r} must not hold blanks, quotes, commas, colons, equals signs or backslashes."
             )
         if len(text.encode()) > MAX_WORK_DIR:
             raise MachineError(f"cache_dir: {text} is longer than {MAX_WORK_DIR} bytes, choose a shorter folder.")
