@@ -34,6 +34,11 @@ def _table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
+def _first_line(text: str) -> str:
+    """A reason may hold journal lines; a table has room for its first."""
+    return text.split("\n", 1)[0][:100]
+
+
 def _status(options: argparse.Namespace) -> int:
     apps = [options.app] if options.app else _apps()
     reports = [hostinfo.report(Layout(app), Systemd(Layout(app))) for app in apps]
@@ -60,7 +65,7 @@ def _history(options: argparse.Namespace) -> int:
         return 0
     head = ("", "no.", "release", "state", "time", "who", "why")
     rows = [
-        ("*" if r["active"] else "", str(r["activation"]), r["release"], r["state"], r["time"], r["who"], r["why"])
+        ("*" if r["active"] else "", str(r["activation"]), r["release"], r["state"], r["time"], r["who"], _first_line(r["why"]))
         for r in report["releases"]
     ]
     print(_table([head, *rows]))
