@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.containerless.django.plugins.module_utils._release import plan
+from ansible_collections.containerless.django.plugins.module_utils._release.plan import Observed
+
+from ..documents import MANIFEST, RELEASE
+
+WANTED = "2.0-0123456789ab"
+OTHER = "1.0-0123456789ab"
+
+# live, running, has the tree, stale secrets -> action, part of the reason, unpack
+PLANS = [
+    (None, False, False, (), "release", "first release", True),
+    (None, False, True, (), "release", "first release", False),
+    (None, False, False, ("KEY",), "release", "first release", True),
+    (OTHER, True, False, (), "release", f"{OTHER} is live", True),
+    (OTHER, False, True, ("KEY",), "release", f"{OTHER} is live", False),
+    (WANTED, True, True, (), "none", "already live", False),
+    (WANTED, False, True, (), "activate", "not all of it is running", False),
+    (WANTED, True, True, ("KEY", "OTHER"), "activate", "changed secrets: KEY, OTHER", False),
+    (WANTED, False, True, ("KEY",), "activate", "changed secrets: KEY", False),
+]
+
+
+@pytest.mark.parametrize(("live", "running", "has_tree", "stale", "action", "reason", "unpack"), PLANS)
+def test_plan(
+    live: str | None, running: bool, has_tree: bool, stale: tuple[str, ...], action: str, reason: str, unpack: bool
+) -> None:
+    made = plan.plan(Observed(live=live, running=running, has_tree=has_tree, stale_secrets=stale), WANTED)
+    assert (made.action, made.unpack, made.is_noop) == (action, unpack, action == "none")
+    assert reason in made.reason
+
+
+UNIT = {"web@.service": "# a comment\n[Service]\nExecStart=/a\nEnvironment=PASSWORD=hunter22\n"}
+CONFIG = {"env": {"PASSWORD": "hunter22", "DEBUG": "0"}, "secrets": ["SECRET_KEY"]}
+
+
+def test_a_diff_names_everything_and_holds_no_value() -> None:
+    after: t.Any = ({**RELEASE, "config": CONFIG}, MANIFEST, UNIT)
+    made = plan.diff((None, None, {}), after)
+    assert made["before"] == ""
+    assert made["after"].splitlines() == [
+        "version: 1.0.0.g1a2b3c4d",
+        f"commit: {'a' * 40}",
+        "env: DEBUG",
+        "env: PASSWORD",
+        "secret: SECRET_KEY",
+        "distribution: django 5.2.19",
+        "migration: shop.0001_initial (expand)",
+        "web@.service: [Service]",
+        "web@.service: ExecStart=/a",
+    ]
+
+
+def test_a_release_differs_from_itself_in_nothing() -> None:
+    side: t.Any = (RELEASE, {**MANIFEST, "django": None}, UNIT)
+    made = plan.diff(side, side)
+    assert made["before"] == made["after"] != ""
