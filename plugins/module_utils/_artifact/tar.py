@@ -9,7 +9,6 @@ than we write, and the one of Debian 12 has no extraction filters.
 """
 
 # Paths are bytes, as the disk has them; pathlib knows only text.
-# ruff: noqa: PTH101, PTH102, PTH115, PTH118, PTH123, PTH211
 
 from __future__ import annotations
 

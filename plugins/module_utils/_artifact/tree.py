@@ -9,7 +9,6 @@ and links (l), with tabs in between.
 """
 
 # Paths are bytes, as the disk has them; pathlib knows only text.
-# ruff: noqa: PTH101, PTH103, PTH108, PTH115, PTH118, PTH123
 
 from __future__ import annotations
 
@@ -264,9 +263,9 @@ def _drift_of_entries(root: str, tree: _Tree) -> list[str]:
     with open(_path(root, ENTRIES), encoding="utf-8", errors="backslashreplace", newline="") as source:
         sealed = set(source.read().split("\n"))
     here = set(_entries(tree).split("\n"))
-    words = {"d": "directory", "x": "executable", "l": "link"}
-    drift = [f"{_entry_name(line)}: is no longer the {words[line[0]]} that was sealed" for line in sealed - here]
-    return drift + [f"{_entry_name(line)}: is a {words[line[0]]} that was not sealed" for line in here - sealed]
+    words = {"d": "directory", "x": "program", "l": "link"}
+    drift = [f"{_entry_name(line)}: no longer the sealed {words[line[0]]}" for line in sealed - here]
+    return drift + [f"{_entry_name(line)}: became a {words[line[0]]}" for line in here - sealed]
 
 
 def _entry_name(line: str) -> str:

@@ -33,8 +33,6 @@ class _Tar(io.RawIOBase):
     """
 
     def __init__(self, blob: t.BinaryIO, encoding: str, size: int) -> None:
-        if encoding not in ("gzip", "identity"):
-            raise ContainerlessError(f"a blob with encoding {encoding!r} can't be unpacked, only gzip and identity")
         self.sha256 = hashlib.sha256()
         self.seen = 0
         self._blob = blob
@@ -92,6 +90,8 @@ def install(blob: t.BinaryIO, *, encoding: str, manifest: dict[str, t.Any], tree
     ContainerlessError and leaves what was there. Two runs at once wait for each other.
     """
     content_id = identity.content_id(manifest)
+    if encoding not in ("gzip", "identity"):
+        raise ContainerlessError(f"a blob with encoding {encoding!r} can't be unpacked, only gzip and identity")
     home = Path(os.path.realpath(interpreter))
     if not os.access(home, os.X_OK) or home.is_dir():
         raise ContainerlessError(f"the interpreter {interpreter!r} of this host can't be executed")

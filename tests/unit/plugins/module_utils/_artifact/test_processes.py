@@ -92,6 +92,7 @@ FLAGS = [
         f"uvicorn a {flag}"
         for flag in ("--host ::", "--host=::", "--port 80", "--uds x", "--fd 4", "--fd=4", "--reload")
     ),
+    "uvicorn a --reload",
     "python -m gunicorn a -b :80",
     "python -m uvicorn a --port 80",
 ]
