@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+import pytest
+from ansible_collections.containerless.django.plugins.module_utils._core import canonical
+from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
+from ansible_collections.containerless.django.plugins.module_utils._release import activations
+from ansible_collections.containerless.django.plugins.module_utils._release.activations import Activations, env_quote
+from ansible_collections.containerless.django.plugins.module_utils._release.journal import Ref
+from ansible_collections.containerless.django.plugins.module_utils._release.state import Stored
+from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
+from hypothesis import given, settings, strategies
+
+from ..documents import MANIFEST, RELEASE
+from .host import CONFIG, UNITS, Host
+
+REF = Ref(activation=1, release="1.0-0123456789ab", content_id=canonical.digest(MANIFEST))
+NEXT = Ref(activation=2, release="2.0-0123456789ab", content_id="e" * 64)
+
+
+def stored(manifest: dict[str, t.Any] = MANIFEST, **health: t.Any) -> Stored:
+    config = {**CONFIG, "health": {**CONFIG["health"], **health}}
+    return Stored(REF.release, {**RELEASE, "config": config}, manifest, REF.content_id)
+
+
+@pytest.fixture
+def one(host: Host) -> Activations:
+    """Return the verbs on a host whose first activation has its units."""
+    os.makedirs(host.layout.activation_run(1))
+    os.makedirs(host.layout.srv)
+    made = Activations(host.layout, Systemd(host.layout, host))
+    made.systemd.install(UNITS, 1)
+    host.calls.clear()
+    return made
+
+
+def started(host: Host) -> list[str]:
+    return [unit for call in host.called("systemctl", "start") for unit in call[2:] if unit != "--no-block"]
+
+
+@pytest.mark.parametrize(("workers", "processes"), [(True, ["web", "worker"]), (False, ["web"])])
+def test_a_socket_is_there_before_its_process(one: Activations, host: Host, workers: bool, processes: list[str]) -> None:
+    one.start(stored(), REF, workers=workers)
+    units = [f"containerless-shop-{name}@1.service" for name in processes]
+    assert started(host) == ["containerless-shop-web@1.socket", *units]
+    assert "--no-block" in host.calls[-1]
+
+
+@pytest.mark.parametrize("django", [None, {**MANIFEST["django"], "migrations": []}])
+def test_a_release_without_migrations_asks_no_database(one: Activations, host: Host, django: t.Any) -> None:
+    assert one.compare(stored({**MANIFEST, "django": django}), REF) is None
+    assert host.calls == []
+
+
+def test_a_task_that_fails_shows_its_last_lines(one: Activations, host: Host) -> None:
+    host.refused["systemctl start"] = "Job failed. See journalctl -xe"
+    host.logs["containerless-shop-task.migrate@1.service"] = "OperationalError: no such table\n"
+    with pytest.raises(ContainerlessError, match="^the migration failed: OperationalError: no such table$"):
+        one.migrate(REF)
+    host.logs.clear()
+    with pytest.raises(ContainerlessError, match="its journal is empty"):
+        one.migrate(REF)
+
+
+WORKER = "containerless-shop-worker@1.service"
+WORKERS = [
+    ({"NRestarts": "1"}, "process worker does not stay up"),
+    ({"ActiveState": "failed", "Result": "exit-code"}, r"process worker does not stay up \(exit-code\)"),
+]
+
+
+@pytest.mark.parametrize(("shown", "message"), WORKERS)
+def test_a_process_beside_web_must_stay_up(one: Activations, host: Host, shown: dict[str, str], message: str) -> None:
+    one.start(stored(), REF, workers=True)
+    assert one.healthy(stored(), REF).status == 200
+    host.shown[WORKER] = shown
+    with pytest.raises(ContainerlessError, match=message):
+        one.healthy(stored(), REF)
+
+
+def test_a_process_beside_web_is_watched_until_it_has_settled(
+    one: Activations, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one.start(stored(), REF, workers=True)
+    clock = [1000.0]
+    host.shown[WORKER] = {"ActiveEnterTimestampMonotonic": str(int(clock[0] * 1e6))}
+    waits: list[float] = []
+    monkeypatch.setattr(activations.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(activations.time, "sleep", lambda seconds: (waits.append(seconds), clock.__setitem__(0, clock[0] + 1)))
+    one._stays_up(WORKER, "worker", 5)
+    assert len(waits) == 5
+    host.shown[WORKER] = {"ActiveState": "activating"}
+    with pytest.raises(ContainerlessError, match="process worker did not come up"):
+        one._stays_up(WORKER, "worker", 5)
+
+
+@pytest.mark.parametrize("shown", [{"NRestarts": "3", "Result": "exit-code"}, {"ActiveState": "failed", "NRestarts": "0"}])
+def test_a_web_process_that_ends_again_and_again_is_not_waited_for(
+    one: Activations, host: Host, shown: dict[str, str]
+) -> None:
+    host.shown["containerless-shop-web@1.service"] = shown
+    with pytest.raises(ContainerlessError, match="the web process ended"):
+        one.healthy(stored(timeout=3600), REF)
+
+
+def test_links_follow_what_is_active(one: Activations, host: Host) -> None:
+    for ref in (REF, NEXT):
+        one.publish(ref)
+        assert os.readlink(host.layout.web_socket) == f"{ref.activation}/web.sock"
+        assert os.readlink(host.layout.current) == f"trees/{ref.content_id}"
+    one.publish(None)
+    one.publish(None)
+    assert not os.path.lexists(host.layout.web_socket)
+    assert not os.path.lexists(host.layout.current)
+
+
+def test_web_is_drained_and_workers_end_at_once(one: Activations, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    one.start(stored(), REF, workers=True)
+    host.calls.clear()
+    monkeypatch.setattr(activations.time, "sleep", lambda seconds: host.calls.append(["sleep", str(seconds)]))
+    one.drain(REF, 30)
+    stops = [call for call in host.calls if call[0] == "sleep" or call[1] == "stop"]
+    assert WORKER in stops[0]
+    assert "containerless-shop-web@1.service" not in stops[0]
+    assert stops[1:] == [["sleep", "30"], ["systemctl", "stop", "containerless-shop-web@1.service"]]
+
+
+@pytest.mark.parametrize(("keep", "left"), [(REF, [1]), (NEXT, []), (None, [])])
+def test_others_are_forgotten(one: Activations, keep: Ref | None, left: list[int]) -> None:
+    one.systemd.install(UNITS, 7)
+    one.forget_others(keep)
+    assert one.systemd.activations() == left
+
+
+def test_only_services_that_logged_are_quoted(one: Activations, host: Host) -> None:
+    host.logs[WORKER] = "one\ntwo\n"
+    assert one.journal(REF) == {WORKER: ["one", "two"]}
+
+
+# EnvironmentFile=: what is quoted is read back by systemd's rules, told again here in short.
+
+
+def read_back(text: str) -> dict[str, str]:
+    """Return what systemd (parse_env_file() in env-file.c) makes of lines of NAME="value"."""
+    values: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        equal = text.index("=", at)
+        name, at = text[at:equal], equal + 1
+        assert text[at] == '"'
+        at += 1
+        value = ""
+        while text[at] != '"':
+            if text[at] == "\\":
+                at += 1
+                value += text[at] if text[at] in '"\\`$' else "" if text[at] == "\n" else "\\" + text[at]
+            else:
+                value += text[at]
+            at += 1
+        assert text[at + 1] == "\n", "more after the value"
+        values[name] = value
+        at += 2
+    return values
+
+
+@settings(database=None, deadline=None)
+@given(strategies.dictionaries(strategies.from_regex(r"[A-Z_]{1,8}", fullmatch=True), strategies.text()))
+def test_env_quote_is_read_back(values: dict[str, str]) -> None:
+    assert read_back("".join(f"{name}={env_quote(value)}\n" for name, value in values.items())) == values
+
+
+@pytest.mark.parametrize("value", ["", " ", "a b", "#no comment", "$HOME", "`id`", "'", '"', "\\", "\\\\n", "a\nB=c", "%i"])
+def test_env_quote(value: str) -> None:
+    assert read_back(f"A={env_quote(value)}\n") == {"A": value}

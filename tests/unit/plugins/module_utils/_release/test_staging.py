@@ -1,0 +1,194 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import stat
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.containerless.django.plugins.module_utils._core import canonical
+from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
+from ansible_collections.containerless.django.plugins.module_utils._release import files, staging
+from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
+
+from .host import UNITS, Artifact, Host, desired
+
+
+def mode(path: str) -> int:
+    return stat.S_IMODE(os.lstat(path).st_mode)
+
+
+def stage(host: Host, made: Artifact, group: str, **config: t.Any) -> None:
+    wanted = desired(made, group, **config)
+    staging.unpack_tree(host.layout, wanted)
+    staging.stage(host.layout, Systemd(host.layout, host), wanted)
+
+
+# Before anything is written.
+
+
+def test_a_host_that_can_take_a_release_is_left_as_it_was(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    staging.preflight(host.layout, desired(artifacts["1.0"], group), ())
+    assert (os.listdir(f"{host.layout.root}/etc"), host.calls) == (["systemd"], [])
+
+
+def test_a_group_that_does_not_exist_names_its_option(host: Host, artifacts: dict[str, Artifact]) -> None:
+    with pytest.raises(ContainerlessError, match="'no-such-group' does not exist.*app_release_proxy_group"):
+        staging.preflight(host.layout, desired(artifacts["1.0"], "no-such-group"), ())
+
+
+def test_a_secret_without_a_value_is_named(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    wanted = desired(artifacts["1.0"], group, {})
+    with pytest.raises(ContainerlessError, match="app_release_secrets has no value for SECRET_KEY"):
+        staging.preflight(host.layout, wanted, {"OTHER"})
+    staging.preflight(host.layout, wanted, {"SECRET_KEY"})
+
+
+@pytest.mark.parametrize(("size", "message"), [({"bytes": 1 << 60}, "MiB needed"), ({"bytes": 0}, None)])
+def test_space(host: Host, artifacts: dict[str, Artifact], size: dict[str, int], message: str | None) -> None:
+    manifest = {**artifacts["1.0"].manifest, "tree": {**artifacts["1.0"].manifest["tree"], **size}}
+    if message is None:
+        staging.check_space(host.layout, manifest)
+        return
+    with pytest.raises(ContainerlessError, match=message):
+        staging.check_space(host.layout, manifest)
+    os.makedirs(host.layout.tree(canonical.digest(manifest)))
+    staging.check_space(host.layout, manifest)
+
+
+def test_inodes_are_counted_too(host: Host, artifacts: dict[str, Artifact]) -> None:
+    manifest = {**artifacts["1.0"].manifest, "tree": {**artifacts["1.0"].manifest["tree"], "files": 1 << 60}}
+    if not os.statvfs(host.layout.root).f_files:
+        pytest.skip("this file system does not count inodes")
+    with pytest.raises(ContainerlessError, match="not enough inodes"):
+        staging.check_space(host.layout, manifest)
+
+
+# The tree.
+
+
+def test_a_tree_is_unpacked_once(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    wanted = desired(artifacts["1.0"], group)
+    staging.unpack_tree(host.layout, wanted)
+    tree = Path(host.layout.tree(wanted.content_id))
+    assert (tree / "app/manage.py").read_text("utf-8") == "1.0"
+    staging.unpack_tree(host.layout, desired(artifacts["1.0"]._replace(blob=""), group))
+
+
+def test_a_tree_that_nobody_sent_is_an_error(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    with pytest.raises(ContainerlessError, match="no artifact was sent"):
+        staging.unpack_tree(host.layout, desired(artifacts["1.0"]._replace(blob=""), group))
+    assert not os.path.exists(host.layout.srv)
+
+
+# What is staged.
+
+
+def test_what_is_staged(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    stage(host, artifacts["1.0"], group, public_dirs=["media"])
+    layout, wanted = host.layout, desired(artifacts["1.0"], group, public_dirs=["media"])
+    folder = layout.release(wanted.release_id)
+    assert canonical.sha256(files.read(f"{folder}/manifest.json") or b"") == wanted.content_id
+    assert canonical.loads(files.read(f"{folder}/release.json") or b"", "release") == wanted.document
+    assert {name: (files.read(f"{folder}/units/{name}") or b"").decode() for name in UNITS} == UNITS
+    assert files.read(f"{layout.secrets}/SECRET_KEY") == b"correct-horse"
+    modes = {layout.secrets: 0o700, f"{layout.secrets}/SECRET_KEY": 0o600, layout.data: 0o751, f"{layout.data}/media": 0o2750}
+    assert {path: mode(path) for path in modes} == modes
+    assert host.calls[0][0] == "systemd-sysusers"
+    assert host.enabled == {layout.boot_unit}
+
+
+def test_no_secret_stands_in_the_folder_of_a_release(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    stage(host, artifacts["1.0"], group)
+    holding = [
+        os.path.join(folder, name)
+        for folder, _folders, names in os.walk(host.layout.root)
+        for name in names
+        if b"correct-horse" in Path(folder, name).read_bytes()
+    ]
+    assert holding == [f"{host.layout.secrets}/SECRET_KEY"]
+
+
+def test_staging_again_changes_nothing(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    def seen() -> dict[str, int]:
+        names = [os.path.join(folder, name) for folder, _, found in os.walk(host.layout.root) for name in found]
+        return {name: os.lstat(name).st_ino for name in names}
+
+    stage(host, artifacts["1.0"], group, public_dirs=["media"])
+    before = seen()
+    stage(host, artifacts["1.0"], group, public_dirs=["media"])
+    assert seen() == before
+    assert len(host.called("systemctl", "daemon-reload")) == 1
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="stage() enables the boot unit only in the run that wrote it")
+def test_a_boot_unit_that_could_not_be_enabled_is_enabled_by_the_next_run(
+    host: Host, artifacts: dict[str, Artifact], group: str
+) -> None:
+    host.refused["systemctl enable"] = "the bus is gone"
+    with pytest.raises(ContainerlessError):
+        stage(host, artifacts["1.0"], group)
+    host.refused.clear()
+    stage(host, artifacts["1.0"], group)
+    assert host.enabled == {host.layout.boot_unit}
+
+
+# Static files of all releases, for the proxy.
+
+
+def test_static_files_of_older_releases_stay(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    for version in ("1.0", "2.0", "1.0", "2.0"):
+        stage(host, artifacts[version], group)
+        assert Path(host.layout.static, "site.css").read_text("utf-8") == version
+    assert sorted(os.listdir(host.layout.static)) == ["1.0.css", "2.0.css", "site.css"]
+
+
+@pytest.mark.xfail(strict=True, raises=FileExistsError, reason="_link_file() does not expect a link that a crash left beside it")
+def test_the_rest_of_a_crash_does_not_stop_static_files(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    stage(host, artifacts["1.0"], group)
+    Path(host.layout.static, "site.css.new").write_text("", "utf-8")
+    stage(host, artifacts["2.0"], group)
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="os.makedirs() makes folders with the umask, not with its mode")
+def test_the_proxy_can_pass_to_static_files_whatever_the_umask(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    before = os.umask(0o077)
+    try:
+        stage(host, artifacts["1.0"], group)
+    finally:
+        os.umask(before)
+    assert mode(host.layout.static) == 0o755
+
+
+# Public folders stand in a folder that belongs to the app, which may have been taken over.
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="_prepare_data() takes any folder that is there for one that it finished")
+def test_a_public_folder_that_a_crash_left_unfinished_is_finished(
+    host: Host, artifacts: dict[str, Artifact], group: str
+) -> None:
+    os.makedirs(f"{host.layout.data}/media", mode=0o750)
+    stage(host, artifacts["1.0"], group, public_dirs=["media"])
+    assert mode(f"{host.layout.data}/media") == 0o2750
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="_prepare_data() follows a link that the app puts there after mkdir")
+def test_a_public_folder_that_the_app_exchanges_for_a_link_is_not_followed(
+    host: Host, artifacts: dict[str, Artifact], group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = Path(host.layout.root, "victim")
+    victim.mkdir(mode=0o700)
+    mkdir = os.mkdir
+
+    def exchanged(path: str, *args: t.Any, **kwargs: t.Any) -> None:
+        mkdir(path, *args, **kwargs)
+        if str(path).endswith("/media"):
+            os.rmdir(path)
+            os.symlink(victim, path)
+
+    monkeypatch.setattr(staging.os, "mkdir", exchanged)
+    stage(host, artifacts["1.0"], group, public_dirs=["media"])
+    assert mode(str(victim)) == 0o700

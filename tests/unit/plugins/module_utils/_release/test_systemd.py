@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
+from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
+from ansible_collections.containerless.django.plugins.module_utils._release import systemd
+from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd, UnitState
+
+from .host import UNITS, Host
+
+SHOWN = [
+    (
+        "ActiveState=active\nSubState=running\nNRestarts=2\nResult=success\nActiveEnterTimestampMonotonic=1500000\n",
+        UnitState("active", "running", 2, "success", 1.5),
+        True,
+    ),
+    ("ActiveState=failed\nSubState=failed\nResult=exit-code\n", UnitState("failed", "failed", 0, "exit-code", 0.0), False),
+    ("ActiveState=activating\nSubState=auto-restart\nNRestarts=\n", UnitState("activating", "auto-restart", 0, "", 0), False),
+    ("", UnitState("unknown", "unknown", 0, "", 0.0), False),
+]
+
+
+@pytest.mark.parametrize(("text", "state", "is_up"), SHOWN)
+def test_parse_show(text: str, state: UnitState, is_up: bool) -> None:
+    assert systemd.parse_show(text) == state
+    assert state.is_up is is_up
+
+
+def answering(rc: int, out: str, err: str = "") -> Systemd:
+    return Systemd(Layout("shop"), lambda _argv: (rc, out, err))
+
+
+@pytest.mark.parametrize(
+    ("text", "version"), [("systemd 252 (252.38-1~deb12u1)\n+PAM", 252), ("systemd 257 (257-9)", 257), ("busybox", 0)]
+)
+def test_version(text: str, version: int) -> None:
+    assert answering(0, text).version() == version
+
+
+def test_systemd_is_quoted_when_it_refuses() -> None:
+    with pytest.raises(ContainerlessError, match="systemctl start a.service failed: Unit a.service not found"):
+        answering(5, "", "Unit a.service not found.\n").start("a.service")
+    with pytest.raises(ContainerlessError, match="said on standard output"):
+        answering(1, "said on standard output").reload()
+
+
+def test_what_is_not_loaded_may_be_stopped() -> None:
+    answering(5, "", "not loaded").stop("a.service")
+
+
+def test_argv(host: Host) -> None:
+    one = Systemd(host.layout, host)
+    one.stop()
+    one.stop("a.service", "b.service", block=False)
+    one.ensure_user()
+    one.journal("a.service", 12)
+    assert host.calls == [
+        ["systemctl", "stop", "--no-block", "a.service", "b.service"],
+        ["systemctl", "reset-failed", "a.service", "b.service"],
+        ["systemd-sysusers", "--inline", f'u cl-shop - "containerless shop" {host.layout.data}'],
+        ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", "12", "-u", "a.service"],
+    ]
+
+
+INSTANCES = [
+    ("containerless-shop-web@.service", "containerless-shop-web@7.service"),
+    ("containerless-shop-web@.socket", "containerless-shop-web@7.socket"),
+    ("containerless-shop-task.migrate@.service", "containerless-shop-task.migrate@7.service"),
+    ("containerless-shop-web@.service.d/50-sandbox.conf", "containerless-shop-web@7.service.d/50-sandbox.conf"),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), INSTANCES)
+def test_instance(name: str, expected: str) -> None:
+    assert answering(0, "").instance(name, 7) == expected
+
+
+def test_units_are_installed_before_a_reload_and_gone_before_another(host: Host) -> None:
+    one = Systemd(host.layout, host)
+    seen: list[list[str]] = []
+    host.before = lambda argv: seen.append(sorted(os.listdir(host.layout.units))) if argv[1] == "daemon-reload" else None
+    one.install(UNITS, 3)
+    one.install(UNITS, 12)
+    assert one.activations() == [3, 12]
+    assert len(one.installed(3)) == 5
+    one.uninstall(3)
+    one.uninstall(12)
+    assert [len(names) for names in seen] == [6, 12, 6, 0]
+    assert one.activations() == []
+
+
+def test_a_service_is_stopped_before_its_socket(host: Host) -> None:
+    one = Systemd(host.layout, host)
+    one.install(UNITS, 1)
+    one.uninstall(1)
+    stopped = [unit for call in host.called("systemctl", "stop") for unit in call[2:]]
+    assert stopped[-1] == "containerless-shop-web@1.socket"
+    assert len(stopped) == 5
+
+
+def test_units_of_others_are_not_ours(host: Host) -> None:
+    one = Systemd(host.layout, host)
+    others = (
+        "containerless-shop_admin-web@1.service",
+        "containerless-shopping-web@1.service",
+        "containerless-shop.service",
+        "containerless-shop-web@.service",
+        "containerless-shop-web@1.timer",
+        "shop-web@1.service",
+    )
+    for name in others:
+        Path(host.layout.units, name).write_text("", "utf-8")
+    assert one.installed() == []
+    one.install(UNITS, 1)
+    one.uninstall(1)
+    assert sorted(os.listdir(host.layout.units)) == sorted(others)
+
+
+def test_an_activation_is_not_the_beginning_of_another(host: Host) -> None:
+    one = Systemd(host.layout, host)
+    one.install(UNITS, 1)
+    one.install(UNITS, 11)
+    one.uninstall(1)
+    assert one.activations() == [11]
+
+
+def test_a_host_without_units_has_no_activations(tmp_path: Path) -> None:
+    assert Systemd(Layout("shop", root=str(tmp_path))).activations() == []
+
+
+def test_run_has_no_shell_no_terminal_and_survives_any_output() -> None:
+    script = "import sys; sys.stdout.buffer.write(b'\\xff'); print(sys.argv[1], sys.stdin.read()); sys.exit(3)"
+    rc, out, err = systemd.run([sys.executable, "-c", script, "$HOME; x"])
+    assert (rc, out, err) == (3, "\ufffd$HOME; x \n", "")
