@@ -260,6 +260,18 @@ def test_what_stands_there_is_never_written_to(tmp_path: Path) -> None:
     assert not list((tmp_path / "real").iterdir())
 
 
+@pytest.mark.parametrize("link", [True, False])
+def test_a_file_is_made_and_never_opened(link: bool, tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("old")
+    path = tmp_path / ("link" if link else "old")
+    if link:
+        path.symlink_to("old")
+    member = tar.Member(b"x", "file", 0o644, 3, 0, b"")
+    with pytest.raises(FileExistsError):
+        tar._extract_file(io.BytesIO(b"new" + bytes(509)), os.fsencode(path), "x", member)
+    assert (tmp_path / "old").read_text() == "old"
+
+
 UNFIT: list[tuple[t.Callable[[Path], object], str]] = [
     (lambda root: os.mkfifo(root / "pipe"), "'pipe' can't be in an artifact: it is neither file, directory nor link"),
     (lambda root: (root / "l").symlink_to("/etc"), "'l' can't .* the absolute"),
