@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The text of the sandbox's drop-in. What it stops is shown by tests/integration/sandbox, on booted machines."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import typing as t
+from pathlib import Path
+
+import jinja2
+import pytest
+
+TEMPLATE = Path(__file__).parents[3] / "roles/app_sandbox/templates/50-sandbox.conf.j2"
+TREE = "/srv/containerless/shop/trees/" + "5a" * 32
+STATE = "/var/lib/containerless/shop/data"
+# Keys of the unit itself; the drop-in also stands over units of other teams.
+NOT_OURS = [
+    "Type",
+    "ExecStart",
+    "User",
+    "Group",
+    "Environment",
+    "LoadCredential",
+    "Restart",
+    "Timeout",
+    "KillMode",
+    "Slice",
+    "WorkingDirectory",
+]
+# Assigning nothing takes back what a unit, or an earlier drop-in, had put into a list that opens something.
+TAKEN_BACK = [
+    "BindPaths",
+    "CacheDirectory",
+    "DeviceAllow",
+    "ExecPaths",
+    "IPAddressAllow",
+    "LogsDirectory",
+    "NoExecPaths",
+    "ReadWritePaths",
+    "RestrictAddressFamilies",
+    "RuntimeDirectory",
+    "StateDirectory",
+    "SystemCallFilter",
+    "TemporaryFileSystem",
+]
+
+
+def render(version: int = 257, *, notify: bool = True, bind_read_only: t.Sequence[str] = (), **limits: object) -> str:
+    environment = jinja2.Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+    )
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        systemd_version=version,
+        profile="strict",
+        app={
+            "name": "shop",
+            "user": "cl-shop",
+            "group": "cl-shop",
+            "tree": TREE,
+            "state_directory": "containerless/shop/data",
+            "state_path": STATE,
+            "notify": notify,
+        },
+        limits={"memory_max": "512M", "memory_high": "", "tasks_max": 256, "cpu_quota": "200%"} | limits,
+        bind_read_only=list(bind_read_only),
+    )
+
+
+def assignments(text: str) -> list[tuple[str, str]]:
+    lines = [line for line in text.splitlines() if line and not line.startswith(("#", "["))]
+    return [(key, value) for key, _, value in (line.partition("=") for line in lines)]
+
+
+def values(text: str, key: str) -> list[str]:
+    return [value for name, value in assignments(text) if name == key]
+
+
+def test_every_line_is_a_section_a_comment_or_an_assignment() -> None:
+    text = render(bind_read_only=["/run/postgresql"])
+    assert [line for line in text.splitlines() if line.startswith("[")] == ["[Service]"]
+    assert all(key.isalpha() or key == "SystemCallFilter" for key, _ in assignments(text))
+    assert "{" not in text
+    assert text.endswith("\n")
+
+
+@pytest.mark.parametrize("key", NOT_OURS)
+def test_the_units_own_keys_are_left_to_it(key: str) -> None:
+    assert not any(name.startswith(key) for name, _ in assignments(render()))
+
+
+@pytest.mark.parametrize("key", TAKEN_BACK)
+def test_lists_begin_empty(key: str) -> None:
+    assert values(render(), key)[0] == ""
+
+
+def test_read_only_binds_come_after_the_reset_that_they_share_with_bind_paths() -> None:
+    names = [name for name, _ in assignments(render(bind_read_only=["/run/postgresql"]))]
+    assert names.index("BindReadOnlyPaths") > max(index for index, name in enumerate(names) if name == "BindPaths")
+
+
+def test_the_allow_list_of_system_calls_comes_before_what_is_taken_from_it() -> None:
+    assert [value[:1] for value in values(render(), "SystemCallFilter")] == ["", "@", "~", "~", "p"]
+
+
+@pytest.mark.parametrize("version", [252, 253, 254, 255, 256, 257, 258])
+def test_a_word_is_used_only_where_systemd_knows_it(version: int) -> None:
+    text = render(version)
+    newest = version >= 257
+    assert values(text, "PrivateTmp") == ["disconnected" if newest else "yes"]
+    assert values(text, "ProtectControlGroups") == ["strict" if newest else "yes"]
+    assert values(text, "MemoryPressureWatch") == (["off"] if version >= 254 else [])
+
+
+def test_every_writable_path_is_noexec() -> None:
+    assert values(render(), "NoExecPaths")[-1].split() == ["/", STATE, "/tmp", "/var/tmp", "/dev/shm"]
+
+
+def test_what_may_be_executed_is_bound_read_only() -> None:
+    executable = values(render(), "ExecPaths")[-1].split()
+    assert executable == ["/usr", TREE]
+    assert executable == values(render(), "BindReadOnlyPaths")[0].split()
+
+
+@pytest.mark.parametrize(("notify", "access"), [(True, "main"), (False, "none")])
+def test_the_notify_socket_is_there_only_for_who_needs_it(notify: bool, access: str) -> None:
+    text = render(notify=notify)
+    assert values(text, "NotifyAccess") == [access]
+    assert ("/run/systemd/notify" in values(text, "BindReadOnlyPaths")) is notify
+
+
+def test_a_folder_that_the_user_named_must_exist() -> None:
+    binds = values(render(bind_read_only=["/run/postgresql", "/run/redis"]), "BindReadOnlyPaths")
+    assert binds[-2:] == ["/run/postgresql", "/run/redis"]
+
+
+def test_limits_that_are_empty_are_not_written() -> None:
+    assert values(render(), "MemoryHigh") == []
+    assert values(render(cpu_quota=""), "CPUQuota") == []
+    text = render(memory_max="1G", memory_high="800M", tasks_max=64, cpu_quota="50%")
+    seen = {key: values(text, key) for key in ("MemoryMax", "MemoryHigh", "TasksMax", "CPUQuota")}
+    assert seen == {"MemoryMax": ["1G"], "MemoryHigh": ["800M"], "TasksMax": ["64"], "CPUQuota": ["50%"]}
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here")
+def test_the_exposure_that_systemd_of_this_machine_computes(tmp_path: Path) -> None:
+    said = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=True).stdout
+    version = int(said.split()[1])
+    if version < 252:
+        pytest.skip(f"systemd {version} is older than what we support")
+    unit = tmp_path / "shop.service"
+    unit.write_text("[Service]\nType=notify\nUser=cl-shop\nExecStart=/bin/true\n")
+    (tmp_path / "shop.service.d").mkdir()
+    (tmp_path / "shop.service.d/50-sandbox.conf").write_text(render(version))
+    command = ["systemd-analyze", "security", "--offline=yes", "--threshold=3", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
