@@ -7,10 +7,12 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import typing as t
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from ansible_collections.containerless.django.plugins.module_utils._machine.path
 ROOT = Path(__file__).parents[3]
 CACHE = Cache(default_cache(os.environ))
 BOOT_SECONDS = 300
+CREATOR = "MACHINE_TEST_CREATOR"
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,26 @@ class Project:
                 "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
                 "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal",
                 "ANSIBLE_NOCOLOR": "1",
+                CREATOR: self.name,
             },
         )
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """Kill the module as a crash would: it and all of Ansible, but nothing that it started for a machine."""
+        creators = [
+            entry for entry in Path("/proc").glob("[0-9]*") if f"{CREATOR}={self.name}" in _read(entry / "environ")
+        ]
+        for entry in creators:
+            if processes.MARK not in _read(entry / "environ"):
+                with suppress(ProcessLookupError):
+                    os.kill(int(entry.name), signal.SIGKILL)
+        process.communicate()
 
     def finish(self, process: subprocess.Popen[str]) -> dict[str, t.Any]:
         """What the module returned."""
         out, err = process.communicate(timeout=4 * BOOT_SECONDS)
-        assert "{" in out, err
-        return json.loads(out[out.index("{") :])
+        assert "=> {" in out, err
+        return json.loads(out[out.index("=> {") + 3 :])
 
     def module(self, *, check: bool = False, **options: object) -> dict[str, t.Any]:
         """Run the module."""

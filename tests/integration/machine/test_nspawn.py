@@ -158,14 +158,13 @@ def test_a_machine_that_does_not_answer_leaves_nothing(project: Project):
     assert [trace for trace in project.traces() if "/mute" in trace] == []
 
 
-@pytest.mark.parametrize("stage", ["state.json", "launch", "console.log"])
+@pytest.mark.parametrize("stage", ["state.json", "launch", "console.log", "upper/etc/ssh/ssh_host_ed25519_key"])
 def test_a_creator_that_was_killed_leaves_nothing_that_absent_does_not_remove(project: Project, stage: str):
     creator = project.popen(name="half", backend="nspawn")
     while not (project.folder("half") / stage).exists():
         assert creator.poll() is None
         time.sleep(0.002)
-    os.killpg(creator.pid, signal.SIGKILL)
-    creator.communicate()
+    project.kill(creator)
     state = json.loads((project.folder("half") / "state.json").read_text())
     assert not state["made"], "killed too late to test anything"
     assert project.module(name="half", state="absent")["changed"]
@@ -177,8 +176,7 @@ def test_a_half_made_machine_is_made_anew(project: Project):
     creator = project.popen(name="again", backend="nspawn")
     while not (project.folder("again") / "launch").exists():
         time.sleep(0.002)
-    os.killpg(creator.pid, signal.SIGKILL)
-    creator.communicate()
+    project.kill(creator)
     machine = project.create(name="again", backend="nspawn")
     assert machine.out("systemctl is-system-running") == "running"
 
