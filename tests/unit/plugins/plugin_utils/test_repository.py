@@ -204,6 +204,16 @@ def test_a_record_is_put_once(repository: Repository, artifact: Artifact) -> Non
         repository.record(artifact.content_id, "thorough")
 
 
+def test_only_a_passed_record_counts(repository: Repository, artifact: Artifact) -> None:
+    artifact.publish(repository)
+    index_id = repository.put_index(artifact.index)
+    assert repository.untested(index_id, "default") == [artifact.content_id]
+    repository.put_record({**artifact.record, "passed": False})
+    assert repository.untested(index_id, "default") == [artifact.content_id]
+    repository.put_record({**artifact.record, "level": "full"})
+    assert repository.untested(index_id, "full") == []
+
+
 def test_a_record_of_another_artifact_is_refused(repository: Repository, artifact: Artifact) -> None:
     artifact.publish(repository)
     repository.store.put_once(

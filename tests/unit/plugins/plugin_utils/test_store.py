@@ -31,6 +31,13 @@ def test_an_object_is_put_once(store: Store) -> None:
     assert store.head("a/b") == 3
 
 
+def test_the_write_itself_is_conditional(store: Store) -> None:
+    # What is left when another writer comes between the look and the put.
+    assert store._create("a/b", b"one")
+    assert not store._create("a/b", b"two")
+    assert store.get("a/b") == b"one"
+
+
 def test_an_empty_object_is_there(store: Store) -> None:
     assert store.put_once("empty", b"") is Put.CREATED
     assert store.get("empty") == b""
