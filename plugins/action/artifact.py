@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The artifact action: everything that needs the network happens here, everything else on the build host, in one module."""
+"""The artifact action: what needs the network happens here, everything else on the build host, in one module."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ON_HOST = "containerless.django.artifact_on_host"
 _OWN = {
     "platform": {"type": "str", "required": True},
     "cache": {"type": "path"},
-    "folder": {"type": "path", "default": "/var/tmp"},  # noqa: S108
+    "folder": {"type": "str", "default": ""},
     "python": {"type": "path", "default": "/usr/bin/python3"},
 }
 
@@ -59,7 +59,13 @@ class ActionModule(ActionBase):
         result = {"platform": self._platform, "version": request.project.version, "key": key, "content_id": found}
         if found is not None or self._task.check_mode:
             verb = "is there already" if found else "would be built"
-            return {**result, "changed": found is None, "seconds": self._seconds, "warnings": [], "msg": f"{self._platform} {verb}"}
+            return {
+                **result,
+                "changed": found is None,
+                "seconds": self._seconds,
+                "warnings": [],
+                "msg": f"{self._platform} {verb}",
+            }
         with tempfile.TemporaryDirectory(prefix="containerless-") as scratch:
             built = self._build(args, request, target, key, Path(scratch))
             content_id = self._publish(repository, built, key, Path(scratch, "blob"))
@@ -85,7 +91,7 @@ class ActionModule(ActionBase):
             remote = self._make_tmp_path()
             there, blob = (self._connection._shell.join_path(remote, name) for name in ("bundle.tar", "blob"))
             self._transfer_file(str(bundle), there)
-        where = self._vars.get("inventory_hostname", "the build host")
+        where = self._task.delegate_to or self._vars.get("inventory_hostname", "the build host")
         self._say(f"building {project.version} on {where}")
         asked = {"bundle": there, "blob": blob, "folder": str(args["folder"]), "python": str(args["python"])}
         with self._step("machine"):

@@ -40,7 +40,9 @@ class ActionModule(ActionBase):
         if missing and self._task.check_mode:
             return {**result, "changed": True, "index_id": None, "msg": "the index would be written after the builds"}
         if missing:
-            raise ContainerlessError(f"{request.project.version} is not built for {', '.join(missing)}; run the build first")
+            raise ContainerlessError(
+                f"{request.project.version} is not built for {', '.join(missing)}; run the build first"
+            )
         index = identity.make_index([repository.manifest(content_id) for content_id in found.values() if content_id])
         index_id, before = identity.index_id(index), repository.channel(request.channel)
         diff = {"before": {"index_id": before and before["index_id"]}, "after": {"index_id": index_id}}

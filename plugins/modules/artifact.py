@@ -12,8 +12,8 @@ version_added: 0.1.0
 author:
   - containerless.django contributors
 description:
-  - One commit and one lock become one deterministic tar with a manifest, in the build store. Same inputs, same bytes, anywhere.
-  - Runs against a build host of the target's suite, which needs its own Python, tar and nothing else; no network, no root.
+  - One commit and one lock become one deterministic tar with a manifest, in the build store. Same inputs, same bytes.
+  - Runs against a build host of the target's suite, which needs its own Python and tar; no network, no root.
   - An artifact that was built from the same inputs before is taken from the build store, and no host is touched.
   - See docs/build.md for the steps and for what is refused.
 attributes:
@@ -44,10 +44,10 @@ options:
   version:
     description:
       - Version of the artifact, at most 48 letters, digits, dots and underscores.
-      - Without it, C(project.version) of C(pyproject.toml), else the commit's date, and then C(.g) and 8 digits of the commit.
+      - Without it, C(project.version) of C(pyproject.toml) or the commit's date, then C(.g) and 8 digits of the commit.
     type: str
   lock:
-    description: Requirements file in the commit, below O(src), in which each line has a version and SHA-256 hashes.
+    description: Requirements file in the commit, below O(src); each line has a version and SHA-256 hashes.
     type: str
     default: requirements.txt
   settings_module:
@@ -61,12 +61,12 @@ options:
     elements: str
     default: []
   env:
-    description: Environment of C(collectstatic), beside what every build has. It decides bytes, so keep it free of secrets.
+    description: Further environment of C(collectstatic). It decides bytes and is no place for secrets.
     type: dict
     default: {}
   allow_dirty:
     description:
-      - Build what stands in O(src), files that git ignores left out, when it differs from the commit that is checked out.
+      - Build what stands in O(src), ignored files left out, when it differs from the commit that is checked out.
       - The version then ends in C(.dirty) and the manifest says so. Without it, such a folder is refused.
     type: bool
     default: false
@@ -78,9 +78,11 @@ options:
     description: Folder of the control node for fetched wheels. Without it, C($XDG_CACHE_HOME/containerless).
     type: path
   folder:
-    description: Folder of the build host for the build, which is removed at the end. About four times the size of the installed project.
-    type: path
-    default: /var/tmp
+    description:
+      - Folder of the build host in which the build makes and removes its own.
+      - When empty, C(/dev/shm) if it has room for eight times the wheels, else C(/var/tmp).
+    type: str
+    default: ""
   python:
     description: Interpreter of the build host that the artifact is built with.
     type: path

@@ -45,10 +45,10 @@ options:
   version:
     description:
       - Version of the artifact, at most 48 letters, digits, dots and underscores.
-      - Without it, C(project.version) of C(pyproject.toml), else the commit's date, and then C(.g) and 8 digits of the commit.
+      - Without it, C(project.version) of C(pyproject.toml) or the commit's date, then C(.g) and 8 digits of the commit.
     type: str
   lock:
-    description: Requirements file in the commit, below O(src), in which each line has a version and SHA-256 hashes.
+    description: Requirements file in the commit, below O(src); each line has a version and SHA-256 hashes.
     type: str
     default: requirements.txt
   settings_module:
@@ -62,12 +62,12 @@ options:
     elements: str
     default: []
   env:
-    description: Environment of C(collectstatic), beside what every build has. It decides bytes, so keep it free of secrets.
+    description: Further environment of C(collectstatic). It decides bytes and is no place for secrets.
     type: dict
     default: {}
   allow_dirty:
     description:
-      - Build what stands in O(src), files that git ignores left out, when it differs from the commit that is checked out.
+      - Build what stands in O(src), ignored files left out, when it differs from the commit that is checked out.
       - The version then ends in C(.dirty) and the manifest says so. Without it, such a folder is refused.
     type: bool
     default: false

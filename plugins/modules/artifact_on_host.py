@@ -13,7 +13,7 @@ author:
   - containerless.django contributors
 description:
   - Called by the action plugin of M(containerless.django.artifact), never by a playbook.
-  - What is not ours (tar, uv, compileall, the project's settings) never runs as root; started as root it runs as nobody.
+  - What is not ours (tar, uv, compileall, the project's settings) never runs as root, but as nobody then.
 attributes:
   check_mode:
     description: The action does not come here in check mode.
@@ -28,9 +28,9 @@ options:
     type: path
     required: true
   folder:
-    description: Folder for the build's own folder.
-    type: path
-    required: true
+    description: Folder for the build's own folder. When empty, memory if it has room, else V(/var/tmp).
+    type: str
+    default: ""
   python:
     description: Interpreter to build with.
     type: path
@@ -42,7 +42,6 @@ EXAMPLES = r"""
   containerless.django.artifact_on_host:
     bundle: /tmp/bundle.tar
     blob: /tmp/blob
-    folder: /var/tmp
     python: /usr/bin/python3
 """
 
@@ -75,7 +74,8 @@ from ..module_utils._core import canonical
 from ..module_utils._core.errors import ContainerlessError
 
 SPEC: dict[str, dict[str, t.Any]] = {
-    name: {"type": "path", "required": True} for name in ("bundle", "blob", "folder", "python")
+    "folder": {"type": "str", "default": ""},
+    **{name: {"type": "path", "required": True} for name in ("bundle", "blob", "python")},
 }
 
 

@@ -37,7 +37,9 @@ _BUILDER_CODE = ("module_utils/_artifact", "module_utils/_core")
 def platform(name: str) -> Platform:
     """Return the platform of that name, for this machine's processor: the build host has the same."""
     if name not in PLATFORMS:
-        raise ContainerlessError(f"{name!r} is no platform that can be built for; app_build_platforms knows {', '.join(PLATFORMS)}")
+        raise ContainerlessError(
+            f"{name!r} is no platform that can be built for; app_build_platforms knows {', '.join(PLATFORMS)}"
+        )
     return replace(PLATFORMS[name], machine=os.uname().machine)
 
 
@@ -55,7 +57,7 @@ def code_revision() -> str:
 def find_uv() -> Path:
     """Return the uv that goes to the build host: the one beside this Python, else the one on PATH."""
     try:
-        import uv  # noqa: PLC0415
+        import uv
 
         return Path(uv.find_uv_bin())
     except (ImportError, FileNotFoundError):
@@ -127,7 +129,11 @@ def write_bundle(dest: Path, project: Project, wheels: list[Wheel], told: dict[s
     """Write everything that a build needs into one tar."""
     folder = dest.parent
     pins = [f"{wheel.pin.name}=={wheel.pin.version} --hash=sha256:{wheel.sha256}\n" for wheel in wheels]
-    files = {"inputs.json": canonical.dumps(told), "lock": project.lock_bytes, "requirements.txt": "".join(pins).encode()}
+    files = {
+        "inputs.json": canonical.dumps(told),
+        "lock": project.lock_bytes,
+        "requirements.txt": "".join(pins).encode(),
+    }
     for name, data in files.items():
         (folder / name).write_bytes(data)
     project.source.archive(folder / "app.tar")

@@ -97,7 +97,9 @@ def default_settings(manage: str) -> str | None:
 def _manage(source: Source, tool: dict[str, t.Any]) -> str | None:
     name = tool.get("manage", MANAGE)
     if not isinstance(name, str) or posixpath.isabs(name) or ".." in name.split("/"):
-        raise ContainerlessError(f"manage = {name!r} of [tool.containerless] in {PYPROJECT} is not a path in the project")
+        raise ContainerlessError(
+            f"manage = {name!r} of [tool.containerless] in {PYPROJECT} is not a path in the project"
+        )
     name = posixpath.normpath(name)
     if source.read(name) is not None:
         return name
@@ -118,7 +120,9 @@ def _settings_module(options: Options, source: Source, manage: str | None) -> st
 def _processes(source: Source, pins: lock.Lock) -> dict[str, list[str]]:
     data = source.read(PROCFILE)
     if data is None:
-        raise ContainerlessError(f"{source.path} has no {PROCFILE} in its commit; add one with a line such as `web: gunicorn shop.wsgi`")
+        raise ContainerlessError(
+            f"{source.path} has no {PROCFILE} in its commit; add one with a line such as `web: gunicorn shop.wsgi`"
+        )
     found = procfile.parse(_decoded(data, PROCFILE))
     distributions = {pin.name: pin.version for pin in pins.pins}
     for name, argv in found.items():

@@ -3,8 +3,8 @@
 
 """The source of an artifact: one commit of a git checkout, never the files that happen to lie around it.
 
-With `allow_dirty` the work tree is written into a git tree of its own, outside of the repository: what is built still has
-a tree id that names every byte of it.
+With `allow_dirty` the work tree is written into a git tree of its own, outside of the repository: what is built still
+has a tree id that names every byte of it.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ def _text(path: Path, *args: str, env: dict[str, str] | None = None) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """A commit of the checkout at `path`; paths are relative to that folder, also where it is a sub-folder of a checkout."""
+    """A commit of the checkout at `path`; paths are relative to that folder, which may lie inside of the checkout."""
 
     path: Path
     commit: str
     tree: str
     time: int
     dirty: bool
-    #: What git needs to find a tree that is in no repository, and the folder that holds it as long as this object lives.
+    #: What git needs to find a tree that is in no repository, and the folder that holds it while this object lives.
     env: dict[str, str] = field(default_factory=dict)
     scratch: t.Any = None
 
@@ -77,7 +77,7 @@ class Source:
 
 
 def open_source(path: Path, ref: str, *, allow_dirty: bool) -> Source:
-    """Return the commit that `ref` names. Raises when the folder is no checkout, the ref is missing or the tree is dirty."""
+    """Return the commit that `ref` names. Raises when there is no checkout or ref, or when the tree is dirty."""
     _require_checkout(path)
     done = _git(path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     if done.returncode:
@@ -89,8 +89,8 @@ def open_source(path: Path, ref: str, *, allow_dirty: bool) -> Source:
     if changes and not allow_dirty:
         more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
         raise ContainerlessError(
-            f"{path} has changes that are not committed ({', '.join(changes[:3])}{more}): commit them, let git ignore them,"
-            " or set app_build_allow_dirty"
+            f"{path} has changes that are not committed ({', '.join(changes[:3])}{more}):"
+            " commit them, let git ignore them, or set app_build_allow_dirty"
         )
     source = _work_tree(path, commit, time) if changes else _committed(path, ref, commit, time)
     _refuse_submodules(source)
@@ -140,4 +140,6 @@ def _refuse_submodules(source: Source) -> None:
     for line in _text(source.path, "ls-tree", "-r", "--full-tree", source.tree, env=source.env).splitlines():
         if line.startswith(_SUBMODULE):
             name = line.partition("\t")[2]
-            raise ContainerlessError(f"{name} in {source.path} is a git submodule, which an archive of a commit leaves out")
+            raise ContainerlessError(
+                f"{name} in {source.path} is a git submodule, which an archive of a commit leaves out"
+            )

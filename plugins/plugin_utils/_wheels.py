@@ -96,9 +96,11 @@ class Wheel:
 
 
 def pins_for(lock: Lock, platform: Platform, filename: str) -> list[Pin]:
-    """Return the pins that the target installs, sorted by name. Raises when a marker is broken or a name is left twice."""
+    """Return the pins that the target installs, sorted. Raises when a marker is broken or a name is left twice."""
     if not HAS_PACKAGING:
-        raise ContainerlessError("a build needs the Python library packaging on the control node: pip install packaging")
+        raise ContainerlessError(
+            "a build needs the Python library packaging on the control node: pip install packaging"
+        )
     found: dict[str, Pin] = {}
     for pin in lock.pins:
         try:
@@ -165,7 +167,9 @@ class Cache:
 
     def _blame(self, pins: list[Pin], index_options: tuple[str, ...], dest: Path, said: str) -> t.NoReturn:
         if "No module named pip" in said:
-            raise ContainerlessError(f"a build fetches wheels with pip, which {sys.executable} does not have: install pip there")
+            raise ContainerlessError(
+                f"a build fetches wheels with pip, which {sys.executable} does not have: install pip there"
+            )
         if any(word in said for word in _NO_NETWORK):
             raise ContainerlessError(f"the package index can't be reached: {_last_line(said)}")
         with ThreadPoolExecutor(4) as pool:
@@ -173,8 +177,8 @@ class Cache:
         without = [f"{p.name}=={p.version}" for p, a in zip(pins, answers, strict=True) if a and _no_wheel(a)]
         if without:
             raise ContainerlessError(
-                f"no wheel for {self.platform.name} (Python {self.platform.python}, {self.platform.machine}) with a locked hash:"
-                f" {', '.join(without)}; sdists are not built"
+                f"no wheel for {self.platform.name} (Python {self.platform.python}, {self.platform.machine}) has a"
+                f" locked hash: {', '.join(without)}; sdists are not built"
             )
         raise ContainerlessError(f"pip could not fetch the locked wheels: {_last_line(said)}")
 

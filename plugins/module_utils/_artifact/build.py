@@ -26,6 +26,10 @@ from .._core.errors import ContainerlessError
 from . import django_probe, elf, identity, installed, migrations, pack, provenance, runner, tree
 
 PREFIX = "containerless-build-"
+#: Memory first: a build makes ten thousand files and removes them again.
+FOLDERS = ("/dev/shm", "/var/tmp")  # noqa: S108
+#: What a build takes at its peak, in sizes of its bundle.
+ROOM = 8
 _FACTS = """
 import importlib.util, json, os, platform, sys, sysconfig
 print(json.dumps({
@@ -60,6 +64,31 @@ def now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def available(folder: str) -> int:
+    """Return the bytes that a folder can take: none where programs can't start, in memory half of what is free."""
+    facts = os.statvfs(folder)
+    if facts.f_flag & os.ST_NOEXEC:
+        return 0
+    free = facts.f_bavail * facts.f_frsize
+    if folder != FOLDERS[0]:
+        return free
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    return min(free, int(fields["MemAvailable"].split()[0]) * 1024 // 2)
+
+
+def choose_folder(wanted: str, bundle: str) -> str:
+    """Return the folder to build in: the wanted one, else the first with room. Raises when there is none."""
+    need = Path(bundle).stat().st_size * ROOM
+    folders = [wanted] if wanted else [folder for folder in FOLDERS if Path(folder).is_dir()]
+    for folder in folders:
+        if available(folder) >= need:
+            return folder
+    raise ContainerlessError(
+        f"the build host has not enough room in {' or '.join(folders)}:"
+        f" a build needs {need // 1000000} MB (app_build_folder)"
+    )
+
+
 @dataclass
 class Build:
     """One build in its own folder `work`; `tree` below it becomes the artifact."""
@@ -79,7 +108,7 @@ class Build:
 
     def at(self, *parts: str) -> str:
         """Return a path below the work folder."""
-        return os.path.join(self.work, *parts)  # noqa: PTH118
+        return os.path.join(self.work, *parts)
 
     @property
     def tree(self) -> str:
@@ -100,7 +129,7 @@ class Build:
         """Lay out the inputs and the committed code."""
         for folder in ("in", "home", "tree", "tree/app", "tree/static", "credentials"):
             self.commands.own(self.at(folder))
-        with open(self.bundle, "rb") as stream:  # noqa: PTH123
+        with open(self.bundle, "rb") as stream:
             self.commands.run(["tar", "-x", "-C", self.at("in")], "unpacking the inputs", stdin=stream)
         self.inputs = json.loads(Path(self.at("in/inputs.json")).read_text(encoding="utf-8"))
         self.commands.env.update(runner.environment(self.at("home"), self.epoch))
@@ -122,7 +151,7 @@ class Build:
         return [self.at("in/uv"), "--no-progress", "--color", "never", *argv]
 
     def install(self) -> None:
-        """Install exactly the locked wheels into a relocatable environment; the cache is this build's own, so links will do."""
+        """Install exactly the locked wheels. Links will do: uv's cache is this build's own."""
         self.commands.run(
             self._uv("venv", "--quiet", "--relocatable", "--no-project", "--python", self.python, self.venv),
             "making the environment",
@@ -155,10 +184,12 @@ class Build:
             status, output = self.commands.call([*argv, "-s", self.tree, f"{self.tree}/{name}"], cwd=self.work)
             # Packages carry templates and tests for other Pythons; a fault in the app's own code is worth a word.
             if status and name == "app":
-                self.warnings.append(f"not all of the code compiles on Python {self.facts['full']}: {runner.tail(output)}")
+                self.warnings.append(
+                    f"not all of the code compiles on Python {self.facts['full']}: {runner.tail(output)}"
+                )
 
     def ask_django(self) -> None:
-        """Collect static files and read all migrations, in the app's own environment, with secrets that open nothing."""
+        """Collect static files and read all migrations, in the app's own environment, with throw-away secrets."""
         manage = self.inputs["manage"]
         if manage is None:
             return
@@ -172,7 +203,13 @@ class Build:
         self.commands.own(self.at("answer"))
         before = self._listing()
         self.commands.run(
-            [f"{self.venv}/bin/python", "-m", "containerless_probe.django_probe", self.at("probe/request.json"), self.at("answer/json")],
+            [
+                f"{self.venv}/bin/python",
+                "-m",
+                "containerless_probe.django_probe",
+                self.at("probe/request.json"),
+                self.at("answer/json"),
+            ],
             f"collecting static files and reading migrations with {self.inputs['settings_module']}",
             cwd=str(Path(self.at("tree/app", manage)).parent),
             env=self._django_env(static),
@@ -180,7 +217,8 @@ class Build:
         changed = sorted(before ^ self._listing())
         if changed:
             raise ContainerlessError(
-                f"{self.inputs['settings_module']} wrote {changed[0][0]} while it was loaded; the tree is read-only on a host"
+                f"{self.inputs['settings_module']} wrote {changed[0][0]} while it was loaded;"
+                " the tree is read-only on a host"
             )
         answer = json.loads(Path(self.at("answer/json")).read_text(encoding="utf-8"))
         self._keep_answer(answer)
@@ -305,7 +343,7 @@ def build(bundle: str, blob: str, folder: str, python: str) -> Built:
         step()
         seconds[name] = round(time.monotonic() - begin, 2)
 
-    work = tempfile.mkdtemp(prefix=PREFIX, dir=folder)
+    work = tempfile.mkdtemp(prefix=PREFIX, dir=choose_folder(folder, bundle))
     try:
         commands = runner.make_runner(runner.environment(work, 0))
         commands.own(work)

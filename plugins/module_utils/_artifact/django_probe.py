@@ -21,7 +21,7 @@ class CannotCollect(Exception):
 
 
 def collect(static_root: str) -> dict[str, t.Any]:
-    """Collect into static_root. Projects without staticfiles, or with files that live elsewhere, have nothing to collect."""
+    """Collect into static_root; a project without staticfiles, or whose files live elsewhere, has none to collect."""
     from django.apps import apps
     from django.core.files.storage import FileSystemStorage
     from django.core.management import call_command

@@ -71,7 +71,7 @@ def glibc_min(data: bytes) -> tuple[int, int]:
 
 
 def tree_glibc_min(root: str) -> str:
-    """Return the oldest glibc for all ELF files below a folder, as X.Y. A file that only looks like ELF counts for nothing."""
+    """Return the oldest glibc for all ELF files below a folder, as X.Y. What only looks like ELF does not count."""
     lowest = OLDEST
     for folder, _folders, names in os.walk(root):
         for name in names:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The environment of an artifact after installation: is it what the wheels say, and what of it belongs to this machine."""
+"""The environment of an artifact after installation: is it what the wheels say, and what of it is this machine's."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _fault(path: Path, kind: str, size: str) -> str | None:
     if size and int(size) != path.stat().st_size:
         return "has another size"
     if kind and not kind.startswith("sha256="):
-        return f"has a {kind.split('=')[0]} hash, only sha256 is verified"
+        return f"has a {kind.split('=', maxsplit=1)[0]} hash, only sha256 is verified"
     if kind and kind != f"sha256={_digest(path)}":
         return "was changed"
     return None

@@ -3,7 +3,7 @@
 
 """Classes a migration by its operations: does every SQL statement of the code before it still work after it?
 
-``expand``: yes. ``breaking``: no. ``unknown``: nobody can tell from the operations (RunPython, RunSQL, foreign classes).
+``expand``: yes. ``breaking``: no. ``unknown``: the operations do not tell (RunPython, RunSQL, foreign classes).
 The table is docs/build.md. Runs in the app's own environment, beside any Django; knows nothing but names of classes.
 """
 
@@ -15,11 +15,13 @@ EXPAND, BREAKING, UNKNOWN = "expand", "breaking", "unknown"
 
 #: What the database never sees, or what only makes it slower or faster.
 _FREE = frozenset(
-    "verbose_name help_text choices blank validators default editable error_messages related_name related_query_name"
-    " limit_choices_to on_delete auto_now auto_now_add auto_created serialize db_comment db_index db_tablespace"
-    " upload_to storage width_field height_field allow_unicode protocol unpack_ipv4 unique_for_date unique_for_month"
-    " unique_for_year swappable parent_link symmetrical through_fields encoder decoder path match recursive allow_files"
-    " allow_folders".split()
+    """
+    verbose_name help_text choices blank validators default editable error_messages related_name related_query_name
+    limit_choices_to on_delete auto_now auto_now_add auto_created serialize db_comment db_index db_tablespace
+    upload_to storage width_field height_field allow_unicode protocol unpack_ipv4 unique_for_date unique_for_month
+    unique_for_year swappable parent_link symmetrical through_fields encoder decoder path match recursive allow_files
+    allow_folders
+    """.split()  # noqa: SIM905
 )
 _NEVER = frozenset(("primary_key", "db_column", "to", "to_field", "through", "db_table"))
 
@@ -95,7 +97,11 @@ def _decimal(old: t.Any, new: t.Any) -> str:
 
 
 def _length(old: t.Any, new: t.Any) -> str:
-    return EXPAND if new.max_length is None or (old.max_length is not None and new.max_length >= old.max_length) else BREAKING
+    return (
+        EXPAND
+        if new.max_length is None or (old.max_length is not None and new.max_length >= old.max_length)
+        else BREAKING
+    )
 
 
 def _changed(key: str, old: t.Any, new: t.Any) -> str:

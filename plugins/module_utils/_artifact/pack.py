@@ -52,9 +52,11 @@ class Counter(io.RawIOBase):
 
 def pack(root: str, dest: str, mtime: int) -> tuple[Packed, Packed]:
     """Write the tree to dest as .tar.gz; return what the plain tar was and what the file is."""
-    with open(dest, "wb") as file:  # noqa: PTH123
+    with open(dest, "wb") as file:
         blob = Counter(file)
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=LEVEL, fileobj=t.cast("t.IO[bytes]", blob), mtime=0) as zipped:
+        with gzip.GzipFile(
+            filename="", mode="wb", compresslevel=LEVEL, fileobj=t.cast("t.IO[bytes]", blob), mtime=0
+        ) as zipped:
             plain = Counter(zipped)
             tar.write_tar(root, t.cast("t.BinaryIO", plain), mtime=mtime)
         return plain.packed, blob.packed

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs what is not ours on the build machine: a scrubbed environment, never root, no network where the kernel allows it."""
+"""Runs what is not ours on the build machine: scrubbed environment, never root, no network if the kernel allows it."""
 
 from __future__ import annotations
 
