@@ -30,7 +30,7 @@ class StoreAction(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> Result:
         result = super().run(tmp, task_vars)
-        _, checked = self.validate_argument_spec(argument_spec=self.SPEC)  # type: ignore[no-untyped-call]
+        _, checked = self.validate_argument_spec(argument_spec=self.SPEC)
         # Through JSON: what goes into a store are plain strings.
         args = json.loads(json.dumps(checked))
         try:

@@ -193,7 +193,10 @@ def test_what_is_offered_is_read(
     there = {"store": "file:///never/made", "channel": "production"}
     wanted = ({"channel": "built-1a2b3c4d"}, {"version": "1.0.0.g1a2b3c4d"}, {"index_id": built, "channel": "none"})
     unknown = ({"channel": "production"}, {"version": "2.0"}, {"index_id": "f" * 64}, {"channel": "", "index_id": ""})
-    asked = [{**here, **by} for by in (*wanted, *unknown)] + [there, {**there, "missing_ok": True}]
+    asked: list[dict[str, t.Any]] = [{**here, **by} for by in (*wanted, *unknown)] + [
+        there,
+        {**there, "missing_ok": True},
+    ]
     results = play(*(Task("published_artifact_info", args) for args in asked))
     for found in results[:3]:
         assert found["found"]
