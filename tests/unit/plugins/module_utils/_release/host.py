@@ -47,7 +47,7 @@ def answer(status: int, body: str = "", **headers: str) -> Respond:
 
 
 class Web(socketserver.ThreadingUnixStreamServer):
-    """An HTTP server on a unix socket; `hosts` are the Host headers that it saw."""
+    """An HTTP server on a unix socket; `seen` are the requests that came."""
 
     daemon_threads = True
     request_queue_size = 16
@@ -57,7 +57,7 @@ class Web(socketserver.ThreadingUnixStreamServer):
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+            def do_GET(self) -> None:
                 outer.seen.append({"path": self.path, **dict(self.headers)})
                 with contextlib.suppress(OSError):
                     respond(self)
@@ -69,16 +69,20 @@ class Web(socketserver.ThreadingUnixStreamServer):
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> Web:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.stop()
-
     def stop(self) -> None:
         self.shutdown()
         self._thread.join()
         self.server_close()
+
+
+@contextlib.contextmanager
+def web(path: str, respond: Respond) -> t.Iterator[Web]:
+    """Answer on a socket for a while."""
+    made = Web(path, respond)
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 class Host:
@@ -146,7 +150,11 @@ class Host:
         for unit in words:
             self.up.pop(unit, None)
             found = _UNIT.fullmatch(unit)
-            if found and (found["process"], found["kind"]) == ("web", "service") and int(found["activation"]) in self.webs:
+            if (
+                found
+                and (found["process"], found["kind"]) == ("web", "service")
+                and int(found["activation"]) in self.webs
+            ):
                 self.webs.pop(int(found["activation"])).stop()
         return 0, "", ""
 
@@ -192,7 +200,12 @@ class Artifact(t.NamedTuple):
 
 def artifact(folder: Path, version: str, migrations: t.Sequence[dict[str, t.Any]]) -> Artifact:
     root = folder / f"tree-{version}"
-    files = {"app/manage.py": version, "static/site.css": version, f"static/{version}.css": "", "venv/bin/gunicorn": "#!\n"}
+    files = {
+        "app/manage.py": version,
+        "static/site.css": version,
+        f"static/{version}.css": "",
+        "venv/bin/gunicorn": "#!\n",
+    }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, "utf-8")

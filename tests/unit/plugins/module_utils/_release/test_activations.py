@@ -44,7 +44,9 @@ def started(host: Host) -> list[str]:
 
 
 @pytest.mark.parametrize(("workers", "processes"), [(True, ["web", "worker"]), (False, ["web"])])
-def test_a_socket_is_there_before_its_process(one: Activations, host: Host, workers: bool, processes: list[str]) -> None:
+def test_a_socket_is_there_before_its_process(
+    one: Activations, host: Host, workers: bool, processes: list[str]
+) -> None:
     one.start(stored(), REF, workers=workers)
     units = [f"containerless-shop-{name}@1.service" for name in processes]
     assert started(host) == ["containerless-shop-web@1.socket", *units]
@@ -91,7 +93,9 @@ def test_a_process_beside_web_is_watched_until_it_has_settled(
     host.shown[WORKER] = {"ActiveEnterTimestampMonotonic": str(int(clock[0] * 1e6))}
     waits: list[float] = []
     monkeypatch.setattr(activations.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(activations.time, "sleep", lambda seconds: (waits.append(seconds), clock.__setitem__(0, clock[0] + 1)))
+    monkeypatch.setattr(
+        activations.time, "sleep", lambda seconds: (waits.append(seconds), clock.__setitem__(0, clock[0] + 1))
+    )
     one._stays_up(WORKER, "worker", 5)
     assert len(waits) == 5
     host.shown[WORKER] = {"ActiveState": "activating"}
@@ -99,7 +103,9 @@ def test_a_process_beside_web_is_watched_until_it_has_settled(
         one._stays_up(WORKER, "worker", 5)
 
 
-@pytest.mark.parametrize("shown", [{"NRestarts": "3", "Result": "exit-code"}, {"ActiveState": "failed", "NRestarts": "0"}])
+@pytest.mark.parametrize(
+    "shown", [{"NRestarts": "3", "Result": "exit-code"}, {"ActiveState": "failed", "NRestarts": "0"}]
+)
 def test_a_web_process_that_ends_again_and_again_is_not_waited_for(
     one: Activations, host: Host, shown: dict[str, str]
 ) -> None:
@@ -174,6 +180,8 @@ def test_env_quote_is_read_back(values: dict[str, str]) -> None:
     assert read_back("".join(f"{name}={env_quote(value)}\n" for name, value in values.items())) == values
 
 
-@pytest.mark.parametrize("value", ["", " ", "a b", "#no comment", "$HOME", "`id`", "'", '"', "\\", "\\\\n", "a\nB=c", "%i"])
+@pytest.mark.parametrize(
+    "value", ["", " ", "a b", "#no comment", "$HOME", "`id`", "'", '"', "\\", "\\\\n", "a\nB=c", "%i"]
+)
 def test_env_quote(value: str) -> None:
     assert read_back(f"A={env_quote(value)}\n") == {"A": value}

@@ -39,7 +39,9 @@ SQUASHES = [
     ("Django leaves the parts out", [ONE, TWO, SQUASH, migration("3")], "", "1_squashed_2 3", "", ""),
 ]
 XFAIL = pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="compare() looks at each migration alone; Django takes a squash or its parts"
+    strict=True,
+    raises=AssertionError,
+    reason="compare() looks at each migration alone; Django takes a squash or its parts",
 )
 
 

@@ -10,7 +10,13 @@ import typing as t
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
-from ansible_collections.containerless.django.plugins.module_utils._release import files, health, hostinfo, journal, ledger
+from ansible_collections.containerless.django.plugins.module_utils._release import (
+    files,
+    health,
+    hostinfo,
+    journal,
+    ledger,
+)
 from ansible_collections.containerless.django.plugins.module_utils._release.desired import Desired, Outcome, Policy
 from ansible_collections.containerless.django.plugins.module_utils._release.engine import Engine
 from ansible_collections.containerless.django.plugins.module_utils._release.evidence import ReleaseFailed
@@ -22,6 +28,8 @@ from .host import Artifact, Host, answer, desired
 FIRST = ("shop", "0001_initial")
 POLICY = Policy(drain=0.0)
 CHECK = health.Check(path="/", host="shop.example.org")
+
+LATEST = "rollback_target() asks for the last state of a release, not for that of its good activation"
 
 
 class Crash(BaseException):
@@ -212,13 +220,21 @@ def test_evidence_is_collected_before_the_release_is_undone_and_masked(
     host.logs["containerless-shop-web@1.service"] = "Traceback\nValueError: correct-horse"
     with pytest.raises(ReleaseFailed) as caught:
         release(host, desired(artifacts["1.0"], group))
-    assert caught.value.evidence["journal"] == {"containerless-shop-web@1.service": ["Traceback", "ValueError: ********"]}
+    assert caught.value.evidence["journal"] == {
+        "containerless-shop-web@1.service": ["Traceback", "ValueError: ********"]
+    }
     assert "correct-horse" not in str(caught.value) + repr(caught.value.evidence)
     assert b"correct-horse" not in (files.read(host.layout.ledger) or b"")
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="Activations.journal() cuts into lines before the whole secret is looked for")
-def test_a_secret_of_several_lines_is_masked_in_journal_lines(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="Activations.journal() cuts into lines before the whole secret is looked for",
+)
+def test_a_secret_of_several_lines_is_masked_in_journal_lines(
+    host: Host, artifacts: dict[str, Artifact], group: str
+) -> None:
     host.respond = lambda _number: answer(500)
     host.logs["containerless-shop-web@1.service"] = "key:\nfirst-half\nsecond-half\n"
     with pytest.raises(ReleaseFailed) as caught:
@@ -226,7 +242,9 @@ def test_a_secret_of_several_lines_is_masked_in_journal_lines(host: Host, artifa
     assert "second-half" not in repr(caught.value.evidence)
 
 
-@pytest.mark.xfail(strict=True, raises=FileNotFoundError, reason="_fail() collects evidence unguarded before it undoes anything")
+@pytest.mark.xfail(
+    strict=True, raises=FileNotFoundError, reason="_fail() collects evidence unguarded before it undoes anything"
+)
 def test_evidence_that_can_not_be_had_does_not_stop_the_undoing(host: Host, wanted: dict[str, Desired]) -> None:
     release(host, wanted["1.0"])
     host.respond = lambda _number: answer(500)
@@ -262,7 +280,11 @@ def test_a_breaking_migration_is_refused_unless_it_is_accepted(host: Host, wante
     assert release(host, wanted["3.0"], accept_migrations=True).migrated == ["shop.0003_drop"]
 
 
-@pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason="compare() takes a missing applied.json for a fresh database, so nothing is risky")
+@pytest.mark.xfail(
+    strict=True,
+    raises=pytest.fail.Exception,
+    reason="compare() takes a missing applied.json for a fresh database, so nothing is risky",
+)
 def test_a_database_that_could_not_be_read_is_not_a_fresh_one(host: Host, wanted: dict[str, Desired]) -> None:
     release(host, wanted["2.0"])
     host.applied = None
@@ -276,6 +298,15 @@ def test_going_back_behind_the_schema_is_refused_unless_it_is_accepted(host: Hos
     with pytest.raises(ReleaseFailed, match=r"does not know shop\.0002_grow.*accept_newer_schema"):
         rollback(host)
     assert_whole(host, wanted["2.0"].release_id)
+
+
+@pytest.mark.xfail(strict=True, raises=ContainerlessError, reason=LATEST)
+def test_a_way_back_that_was_refused_can_be_accepted_afterwards(host: Host, wanted: dict[str, Desired]) -> None:
+    release(host, wanted["1.0"])
+    release(host, wanted["2.0"])
+    with pytest.raises(ReleaseFailed, match="accept_newer_schema"):
+        rollback(host)
+    assert rollback(host, accept_newer_schema=True).release == wanted["1.0"].release_id
 
 
 ROLLBACKS = [
@@ -307,8 +338,10 @@ def test_a_release_whose_tree_is_gone_is_no_way_back(host: Host, wanted: dict[st
     assert_whole(host, wanted["2.0"].release_id)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="rollback_target() asks for the last state of a release, not of its good activation")
-def test_a_failed_restart_does_not_take_a_good_release_out_of_the_way_back(host: Host, wanted: dict[str, Desired]) -> None:
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason=LATEST)
+def test_a_failed_restart_does_not_take_a_good_release_out_of_the_way_back(
+    host: Host, wanted: dict[str, Desired]
+) -> None:
     for version in ("1.0", "2.0"):
         release(host, wanted[version])
     good, host.respond = host.respond, lambda _number: answer(500)
@@ -319,7 +352,11 @@ def test_a_failed_restart_does_not_take_a_good_release_out_of_the_way_back(host:
     assert rollback(host, accept_newer_schema=True).release == wanted["2.0"].release_id
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="stage() overwrites the values that `observe` compares with, and no undo puts them back")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="stage() overwrites the values that `observe` compares with, and no undo puts them back",
+)
 def test_a_secret_that_did_not_go_live_is_still_stale(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
     release(host, desired(artifacts["1.0"], group, {"SECRET_KEY": "old-value"}))
     rotated = desired(artifacts["1.0"], group, {"SECRET_KEY": "new-value"})
@@ -371,7 +408,9 @@ def crash(host: Host, monkeypatch: pytest.MonkeyPatch, at: int, act: t.Callable[
     return False
 
 
-def crashes(host: Host, monkeypatch: pytest.MonkeyPatch, act: t.Callable[[], object], reset: t.Callable[[], object]) -> t.Iterator[int]:
+def crashes(
+    host: Host, monkeypatch: pytest.MonkeyPatch, act: t.Callable[[], object], reset: t.Callable[[], object]
+) -> t.Iterator[int]:
     """Yield after each crash of `act`, from its first change to its last."""
     for at in range(500):
         reset()
@@ -477,10 +516,11 @@ INTERRUPTED = [
 ]
 
 
-@pytest.mark.parametrize(("step", "recovered", "live"), INTERRUPTED)
+@pytest.mark.parametrize("case", INTERRUPTED, ids=lambda case: case[0])
 def test_what_an_interrupted_step_ends_in(
-    host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch, step: str, recovered: str, live: str
+    host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch, case: tuple[str, str, str]
 ) -> None:
+    step, recovered, live = case
     release(host, wanted["1.0"])
     interrupt(host, wanted["2.0"], step, monkeypatch)
     assert recover(host) == recovered
@@ -488,12 +528,16 @@ def test_what_an_interrupted_step_ends_in(
     assert recover(host) == ""
 
 
-def test_every_step_of_the_journal_but_the_first_is_written(host: Host, wanted: dict[str, Desired]) -> None:
+def test_a_release_goes_through_every_step_in_order(host: Host, wanted: dict[str, Desired]) -> None:
     outcome = release(host, wanted["1.0"])
     assert tuple(name for name, _seconds in outcome.steps) == journal.STEPS
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="_recover() of a confirmed rollback does not write `rolled_back` for what was left")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="_recover() of a confirmed rollback does not write `rolled_back` for what was left",
+)
 def test_a_rollback_that_is_finished_later_still_closes_what_was_left(
     host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -549,7 +593,11 @@ def test_a_run_waits_for_nobody_unless_it_is_told_to(host: Host, wanted: dict[st
         release(host, wanted["1.0"])
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="locked() makes the app's folder, and `status` shows it as an app from then on")
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="locked() makes the app's folder, and `status` shows it as an app from then on",
+)
 def test_a_refusal_leaves_nothing_of_an_app_that_is_not_there(host: Host) -> None:
     with pytest.raises(ContainerlessError, match="no active release"):
         rollback(host)

@@ -23,7 +23,11 @@ def umask() -> t.Iterator[None]:
 
 
 def mode(path: Path) -> int:
-    return path.stat(follow_symlinks=False).st_mode & 0o7777 if sys.version_info >= (3, 10) else path.lstat().st_mode & 0o7777
+    return (
+        path.stat(follow_symlinks=False).st_mode & 0o7777
+        if sys.version_info >= (3, 10)
+        else path.lstat().st_mode & 0o7777
+    )
 
 
 @pytest.mark.parametrize("wanted", [0o600, 0o644, 0o755])
@@ -98,7 +102,9 @@ def test_a_folder_has_its_mode_whatever_the_umask(tmp_path: Path) -> None:
     assert mode(path) == 0o751
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="os.makedirs() makes parents with the umask, not with its mode")
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="os.makedirs() makes parents with the umask, not with its mode"
+)
 @pytest.mark.usefixtures("umask")
 def test_the_parents_of_a_folder_can_be_passed_whatever_the_umask(tmp_path: Path) -> None:
     files.directory(str(tmp_path / "a/b/c"), 0o700)
@@ -150,7 +156,10 @@ def holder(tmp_path: Path) -> t.Iterator[subprocess.Popen[bytes]]:
 
 def test_a_lock_that_another_process_holds_names_it(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
     path = str(tmp_path / "lock")
-    with pytest.raises(ContainerlessError, match=r"\(run r9 of eve\).*app_release_lock_wait"), files.lock(path, "me", 0):
+    with (
+        pytest.raises(ContainerlessError, match=r"\(run r9 of eve\).*app_release_lock_wait"),
+        files.lock(path, "me", 0),
+    ):
         pytest.fail("two held it")
     holder.kill()
     holder.wait()
@@ -170,7 +179,9 @@ def test_a_lock_is_free_after_an_error(tmp_path: Path) -> None:
             raise ValueError("inside")
 
 
-@pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason="lock() keeps a file that was removed while it waited")
+@pytest.mark.xfail(
+    strict=True, raises=pytest.fail.Exception, reason="lock() keeps a file that was removed while it waited"
+)
 def test_a_lock_whose_file_was_removed_while_it_was_waited_for_is_taken_anew(
     tmp_path: Path, holder: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from ansible_collections.containerless.django.plugins.module_utils._core.names i
 from ansible_collections.containerless.django.plugins.module_utils._release import health
 from ansible_collections.containerless.django.plugins.module_utils._release.health import Check, HealthError
 
-from .host import Respond, Web, answer
+from .host import Respond, answer, web
 
 CHECK = Check(path="/health", host="shop.example.org", timeout=0.3, request_timeout=0.2)
 
@@ -74,7 +74,7 @@ SHUT: list[tuple[Respond, dict[str, t.Any], str]] = [
 
 @pytest.mark.parametrize(("respond", "change", "reason"), SHUT)
 def test_the_gate_stays_shut(path: str, respond: Respond, change: dict[str, t.Any], reason: str) -> None:
-    with Web(path, respond), pytest.raises(HealthError) as caught:
+    with web(path, respond), pytest.raises(HealthError) as caught:
         health.gate(path, dataclasses.replace(CHECK, **change), alive)
     assert reason in str(caught.value)
 
@@ -92,27 +92,27 @@ OPEN: list[tuple[Respond, dict[str, t.Any]]] = [
 
 @pytest.mark.parametrize(("respond", "change"), OPEN)
 def test_the_gate_opens(path: str, respond: Respond, change: dict[str, t.Any]) -> None:
-    with Web(path, respond) as web:
+    with web(path, respond) as asked:
         health.gate(path, dataclasses.replace(CHECK, **change), alive)
-    assert [seen["path"] for seen in web.seen] == ["/health"] * 2
+    assert [seen["path"] for seen in asked.seen] == ["/health"] * 2
 
 
 def test_good_answers_are_counted_in_a_row(path: str) -> None:
     good, bad = answer(200), answer(503)
-    with Web(path, in_turn(good, good, bad, good, good, good)) as web:
+    with web(path, in_turn(good, good, bad, good, good, good)) as asked:
         health.gate(path, dataclasses.replace(CHECK, consecutive=3, timeout=30), alive)
-    assert len(web.seen) == 6
+    assert len(asked.seen) == 6
 
 
 def test_the_answer_of_a_shut_gate_is_kept(path: str) -> None:
-    with Web(path, answer(500, "KeyError: 'DATABASE_URL'")), pytest.raises(HealthError) as caught:
+    with web(path, answer(500, "KeyError: 'DATABASE_URL'")), pytest.raises(HealthError) as caught:
         health.gate(path, CHECK, alive)
     assert (caught.value.answer.status, caught.value.answer.body) == (500, "KeyError: 'DATABASE_URL'")
 
 
 def test_a_server_that_hangs_is_no_answer(path: str) -> None:
     released = threading.Event()
-    with Web(path, silence(released)):
+    with web(path, silence(released)):
         with pytest.raises(HealthError, match="no answer: timed out"):
             health.gate(path, CHECK, alive)
         released.set()
@@ -141,11 +141,13 @@ def test_a_process_that_is_gone_is_not_waited_for(path: str) -> None:
 
 
 def test_a_process_is_not_asked_for_while_its_answers_are_good(path: str) -> None:
-    with Web(path, answer(200)):
+    with web(path, answer(200)):
         health.gate(path, CHECK, lambda: pytest.fail("asked"))
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="request_timeout bounds each read of the socket, not the request")
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="request_timeout bounds each read of the socket, not the request"
+)
 def test_a_server_that_drips_does_not_outlast_the_time_of_a_request(path: str) -> None:
     released = threading.Event()
 
@@ -156,7 +158,7 @@ def test_a_server_that_drips_does_not_outlast_the_time_of_a_request(path: str) -
             request.wfile.write(b".")
             released.wait(0.02)
 
-    with Web(path, drip):
+    with web(path, drip):
         found = health.ask(path, CHECK)
         released.set()
     assert found.status == 0

@@ -15,24 +15,22 @@ WANTED = "2.0-0123456789ab"
 OTHER = "1.0-0123456789ab"
 
 # live, running, has the tree, stale secrets -> action, part of the reason, unpack
-PLANS = [
-    (None, False, False, (), "release", "first release", True),
-    (None, False, True, (), "release", "first release", False),
-    (None, False, False, ("KEY",), "release", "first release", True),
-    (OTHER, True, False, (), "release", f"{OTHER} is live", True),
-    (OTHER, False, True, ("KEY",), "release", f"{OTHER} is live", False),
-    (WANTED, True, True, (), "none", "already live", False),
-    (WANTED, False, True, (), "activate", "not all of it is running", False),
-    (WANTED, True, True, ("KEY", "OTHER"), "activate", "changed secrets: KEY, OTHER", False),
-    (WANTED, False, True, ("KEY",), "activate", "changed secrets: KEY", False),
+PLANS: list[tuple[Observed, str, str, bool]] = [
+    (Observed(None, False, False, ()), "release", "first release", True),
+    (Observed(None, False, True, ()), "release", "first release", False),
+    (Observed(None, False, False, ("KEY",)), "release", "first release", True),
+    (Observed(OTHER, True, False, ()), "release", f"{OTHER} is live", True),
+    (Observed(OTHER, False, True, ("KEY",)), "release", f"{OTHER} is live", False),
+    (Observed(WANTED, True, True, ()), "none", "already live", False),
+    (Observed(WANTED, False, True, ()), "activate", "not all of it is running", False),
+    (Observed(WANTED, True, True, ("KEY", "OTHER")), "activate", "changed secrets: KEY, OTHER", False),
+    (Observed(WANTED, False, True, ("KEY",)), "activate", "changed secrets: KEY", False),
 ]
 
 
-@pytest.mark.parametrize(("live", "running", "has_tree", "stale", "action", "reason", "unpack"), PLANS)
-def test_plan(
-    live: str | None, running: bool, has_tree: bool, stale: tuple[str, ...], action: str, reason: str, unpack: bool
-) -> None:
-    made = plan.plan(Observed(live=live, running=running, has_tree=has_tree, stale_secrets=stale), WANTED)
+@pytest.mark.parametrize(("observed", "action", "reason", "unpack"), PLANS)
+def test_plan(observed: Observed, action: str, reason: str, unpack: bool) -> None:
+    made = plan.plan(observed, WANTED)
     assert (made.action, made.unpack, made.is_noop) == (action, unpack, action == "none")
     assert reason in made.reason
 

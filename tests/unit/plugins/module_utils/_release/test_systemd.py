@@ -21,8 +21,16 @@ SHOWN = [
         UnitState("active", "running", 2, "success", 1.5),
         True,
     ),
-    ("ActiveState=failed\nSubState=failed\nResult=exit-code\n", UnitState("failed", "failed", 0, "exit-code", 0.0), False),
-    ("ActiveState=activating\nSubState=auto-restart\nNRestarts=\n", UnitState("activating", "auto-restart", 0, "", 0), False),
+    (
+        "ActiveState=failed\nSubState=failed\nResult=exit-code\n",
+        UnitState("failed", "failed", 0, "exit-code", 0.0),
+        False,
+    ),
+    (
+        "ActiveState=activating\nSubState=auto-restart\nNRestarts=\n",
+        UnitState("activating", "auto-restart", 0, "", 0),
+        False,
+    ),
     ("", UnitState("unknown", "unknown", 0, "", 0.0), False),
 ]
 
@@ -85,7 +93,9 @@ def test_instance(name: str, expected: str) -> None:
 def test_units_are_installed_before_a_reload_and_gone_before_another(host: Host) -> None:
     one = Systemd(host.layout, host)
     seen: list[list[str]] = []
-    host.before = lambda argv: seen.append(sorted(os.listdir(host.layout.units))) if argv[1] == "daemon-reload" else None
+    host.before = lambda argv: (
+        seen.append(sorted(os.listdir(host.layout.units))) if argv[1] == "daemon-reload" else None
+    )
     one.install(UNITS, 3)
     one.install(UNITS, 12)
     assert one.activations() == [3, 12]

@@ -1,0 +1,189 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
+from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
+from ansible_collections.containerless.django.plugins.module_utils._release import files, request, tool
+from ansible_collections.containerless.django.plugins.module_utils._release.evidence import ReleaseFailed
+from ansible_collections.containerless.django.plugins.module_utils._release.journal import Journal, Ref
+from ansible_collections.containerless.django.plugins.module_utils._release.state import State
+from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
+
+from .host import Artifact, Host, answer, desired
+
+Params = t.Callable[..., dict[str, t.Any]]
+
+
+@pytest.fixture
+def params(
+    host: Host, artifacts: dict[str, Artifact], group: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Params:
+    """Return a maker of parameters as the action sends them; what they ask for happens in a folder."""
+    monkeypatch.setattr(request, "Layout", lambda app: Layout(app, root=host.layout.root))
+    monkeypatch.setattr(request, "Systemd", lambda layout: Systemd(layout, host))
+    digest, packed = tool.pack(str(root / "plugins/module_utils"))
+
+    def make(version: str = "1.0", **change: t.Any) -> dict[str, t.Any]:
+        wanted = desired(artifacts[version], group, change.get("secrets"))
+        kept = ("release_id", "document", "manifest", "units", "boot_unit", "interpreter")
+        return {
+            "name": "shop",
+            "desired": {name: getattr(wanted, name) for name in kept},
+            "artifact": wanted.blob,
+            "tool": {"digest": digest, "packed": packed},
+            "secrets": wanted.secrets,
+            "drain": 0,
+            "lock_wait": 0,
+            "migrations": "expand",
+            "to": "",
+            "accept_newer_schema": True,
+            "remove_data": False,
+            "run": "r1",
+            "who": "ops@laptop",
+            "reason": "",
+            **change,
+        }
+
+    return make
+
+
+def places(host: Host) -> set[str]:
+    return {
+        os.path.join(folder, name) for folder, folders, names in os.walk(host.layout.root) for name in folders + names
+    }
+
+
+def live(host: Host) -> int | None:
+    active = State.read(host.layout).active
+    return active.activation if active else None
+
+
+def test_check_mode_says_what_would_be_done_and_touches_nothing(host: Host, params: Params) -> None:
+    before = places(host)
+    result = request.present(params(), True)
+    assert result["changed"] is True
+    assert result["plan"] == {"action": "release", "reason": "first release on this host", "unpack": True}
+    assert "migration: shop.0001_initial (expand)" in result["diff"]["after"]
+    assert (places(host), host.calls) == (before, [])
+
+
+def test_a_release_then_nothing_to_do(host: Host, params: Params) -> None:
+    first = request.present(params(), False)
+    assert (first["changed"], first["activation"], first["previous"]) == (True, 1, None)
+    assert tool.installed(host.layout) == params()["tool"]["digest"]
+    for check in (True, False):
+        again = request.present(params(), check)
+        assert (again["changed"], again["activation"], again["steps"]) == (False, 1, [])
+        assert again["diff"]["before"] == again["diff"]["after"]
+    assert live(host) == 1
+
+
+# change of the parameters or of the host -> action
+ACTIVATE: list[tuple[dict[str, t.Any], str]] = [
+    ({"secrets": {"SECRET_KEY": "a-new-value"}}, "changed secrets: SECRET_KEY"),
+    ({}, "not all of it is running"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), ACTIVATE)
+def test_the_same_release_is_activated_again_when_it_has_to(
+    host: Host, params: Params, change: dict[str, t.Any], reason: str
+) -> None:
+    request.present(params(), False)
+    if not change:
+        host.shown["containerless-shop-worker@1.service"] = {"ActiveState": "failed"}
+    result = request.present(params(**change), False)
+    assert result["plan"]["action"] == "activate"
+    assert reason in result["plan"]["reason"]
+    assert live(host) == 2
+    assert request.present(params(**change), False)["changed"] is False
+
+
+def test_no_result_holds_a_secret(host: Host, params: Params) -> None:
+    assert "correct-horse" not in repr(request.present(params(), True)) + repr(request.present(params(), False))
+
+
+def test_what_an_interrupted_run_left_is_cleared_up_before_the_plan(host: Host, params: Params) -> None:
+    request.present(params(), False)
+    state = State.read(host.layout)
+    assert state.active is not None
+    to = Ref(2, state.active.release, state.active.content_id)
+    state.write_journal(Journal("release", "r0", "start", state.active, to, "0" * 8 + "-0000-0000-0000-" + "0" * 12))
+    assert request.present(params(), True)["changed"] is False
+    assert State.read(host.layout).journal is not None
+    assert request.present(params(), False)["changed"] is False
+    assert State.read(host.layout).journal is None
+
+
+def test_there_and_back_again(host: Host, params: Params) -> None:
+    request.present(params("1.0"), False)
+    request.present(params("2.0"), False)
+    old = params("1.0")["desired"]["release_id"]
+    assert request.rolled_back(params(), True) == {"changed": True, "release": old}
+    assert live(host) == 2
+    assert request.rolled_back(params(), False)["release"] == old
+    assert live(host) == 3
+    for check in (True, False):
+        assert request.rolled_back(params(to=old), check)["changed"] is False
+    with pytest.raises(ContainerlessError, match="no good release before"):
+        request.rolled_back(params(), True)
+
+
+def test_a_failure_is_raised_with_its_evidence(host: Host, params: Params) -> None:
+    host.respond = lambda _number: answer(400, "DisallowedHost")
+    with pytest.raises(ReleaseFailed) as caught:
+        request.present(params(), False)
+    assert (caught.value.evidence["step"], caught.value.evidence["status"]) == ("health", 400)
+
+
+def test_absent(host: Host, params: Params) -> None:
+    for check in (True, False):
+        assert request.absent(params(), check) == {"changed": False}
+    request.present(params(), False)
+    assert request.absent(params(), True) == {"changed": True}
+    assert live(host) == 1
+    for data in (False, True):
+        assert request.absent(params(remove_data=data), False) == {"changed": True}
+        assert request.absent(params(remove_data=data), False) == {"changed": False}
+
+
+@pytest.mark.parametrize("act", [request.present, request.rolled_back, request.absent])
+def test_nothing_is_done_while_another_run_holds_the_lock(
+    host: Host, params: Params, act: t.Callable[[dict[str, t.Any], bool], dict[str, t.Any]]
+) -> None:
+    request.present(params("1.0"), False)
+    with files.lock(host.layout.lock, "run r9 of eve", 0), pytest.raises(ContainerlessError, match="run r9 of eve"):
+        act(params("2.0"), False)
+    assert live(host) == 1
+
+
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="present() brings the host tool only with a release")
+def test_a_host_tool_that_is_gone_is_brought_back(host: Host, params: Params) -> None:
+    request.present(params(), False)
+    files.remove(f"{host.layout.tools}/current")
+    request.present(params(), False)
+    assert tool.installed(host.layout)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="present() plans before it has the lock and does not look again"
+)
+def test_a_run_that_waited_for_another_looks_again(host: Host, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    request.present(params("1.0"), False)
+    install = tool.install
+
+    def another(*args: t.Any) -> bool:
+        monkeypatch.setattr(tool, "install", install)
+        request.present(params("2.0"), False)
+        return False
+
+    monkeypatch.setattr(tool, "install", another)
+    request.present(params("2.0"), False)
+    assert live(host) == 2

@@ -1,0 +1,334 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+from ansible_collections.containerless.django.plugins.module_utils._artifact import procfile
+from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
+from ansible_collections.containerless.django.plugins.plugin_utils import _units
+from ansible_collections.containerless.django.plugins.plugin_utils._units import (
+    Context,
+    Templates,
+    environment_quote,
+    unit_quote,
+)
+from hypothesis import given, settings, strategies
+
+from ..module_utils.documents import MANIFEST, SHA
+
+CONFIG: dict[str, Any] = {
+    "env": {"DJANGO_SETTINGS_MODULE": "shop.settings"},
+    "secrets": ["SECRET_KEY"],
+    "secrets_as": "credentials",
+    "proxy_group": "www-data",
+    "start_timeout": 90,
+    "stop_timeout": 30,
+    "task_timeout": 600,
+    "sandbox": {
+        "profile": "strict",
+        "limits": {"memory_max": "512M", "memory_high": "", "tasks_max": 256, "cpu_quota": "200%"},
+        "bind_read_only": ["/run/postgresql"],
+    },
+}
+DISTRIBUTIONS = [
+    {"name": name, "version": version, "file": f"{name}.whl", "sha256": SHA}
+    for name, version in (("django", "5.2.19"), ("gunicorn", "23.0.0"))
+]
+SYSTEMD = (252, 257)
+
+
+@pytest.fixture
+def templates(root: Path) -> Templates:
+    return Templates(release=root / "roles/app_release/templates", sandbox=root / "roles/app_sandbox/templates")
+
+
+@pytest.fixture
+def context(root: Path) -> Context:
+    processes = procfile.parse((root / "tests/fixtures/shop/base/Procfile").read_text("utf-8"))
+    return Context(
+        layout=Layout("shop"),
+        release_id="1.0.0.g1a2b3c4d-0123456789ab",
+        content_id=SHA,
+        manifest={**MANIFEST, "processes": processes, "distributions": DISTRIBUTIONS},
+        config=CONFIG,
+        systemd_version=252,
+    )
+
+
+def change(context: Context, **config: Any) -> Context:
+    return dataclasses.replace(context, config={**context.config, **config})
+
+
+def settings_of(text: str, key: str) -> list[str]:
+    return re.findall(rf"^{key}=(.*)$", text, re.MULTILINE)
+
+
+# Quoting: systemd's own rules, told again here in short.
+
+_ESCAPES = {
+    "n": "\n",
+    "t": "\t",
+    "\\": "\\",
+    '"': '"',
+    "'": "'",
+    "r": "\r",
+    "a": "\a",
+    "b": "\b",
+    "f": "\f",
+    "v": "\v",
+    "s": " ",
+}
+
+
+def words(line: str, *, dollars: bool) -> list[str]:
+    """Return what systemd makes of a line: extract_first_word() with quotes and C escapes, then specifiers, then $."""
+    assert not re.search(r"[\n\r\0]", line), "read_line() would end the line here"
+    found: list[str] = []
+    at = 0
+    while at < len(line):
+        if line[at] in " \t":
+            at += 1
+            continue
+        word, quote = "", ""
+        while at < len(line) and (quote or line[at] not in " \t"):
+            char = line[at]
+            if char == "\\":
+                kind = line[at + 1]
+                size = {"x": 2, "u": 4, "U": 8}.get(kind)
+                if size:
+                    word += chr(int(line[at + 2 : at + 2 + size], 16))
+                    at += size
+                else:
+                    word += _ESCAPES[kind]
+                at += 1
+            elif quote and char == quote:
+                quote = ""
+            elif not quote and char in "\"'":
+                quote = char
+            else:
+                word += char
+            at += 1
+        assert not quote, "the quote is open"
+        found.append(word)
+    plain = [re.sub(r"%(.?)", lambda match: {"%": "%"}[match[1]], word) for word in found]
+    return [re.sub(r"\$(.?)", lambda match: {"$": "$"}[match[1]], word) for word in plain] if dollars else plain
+
+
+# Every character but those that end a line of a unit, for which see below.
+TEXT = strategies.text(strategies.characters(exclude_categories=["Cs"], exclude_characters="\0\r"))
+EXAMPLES = [
+    "",
+    " ",
+    "a b",
+    "%i",
+    "%%",
+    "$HOME",
+    "${HOME}",
+    "$$",
+    '"',
+    "'",
+    "\\",
+    "\\n",
+    "\\x41",
+    "\n",
+    "\t",
+    ";",
+    "#",
+    "-a",
+    "\u00fc",
+]
+
+
+@settings(database=None, deadline=None)
+@given(strategies.lists(TEXT, min_size=1))
+def test_unit_quote_is_read_back(argv: list[str]) -> None:
+    assert words(" ".join(map(unit_quote, argv)), dollars=True) == argv
+
+
+@settings(database=None, deadline=None)
+@given(TEXT)
+def test_environment_quote_is_read_back(value: str) -> None:
+    assert words(environment_quote(f"A={value}"), dollars=False) == [f"A={value}"]
+
+
+@pytest.mark.parametrize("value", EXAMPLES)
+def test_quotes(value: str) -> None:
+    assert words(f"{unit_quote(value)} {unit_quote('x')}", dollars=True) == [value, "x"]
+    assert words(environment_quote(f"A={value}"), dollars=False) == [f"A={value}"]
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="a carriage return ends a line of a unit too, and is not escaped"
+)
+@pytest.mark.parametrize("quote", [unit_quote, environment_quote])
+def test_a_carriage_return_does_not_begin_a_line_of_its_own(quote: Any) -> None:
+    assert words(quote("A=x\rExecStartPre=/bin/sh"), dollars=False) == ["A=x\rExecStartPre=/bin/sh"]
+
+
+# Rendering.
+
+
+@pytest.mark.parametrize("systemd_version", SYSTEMD)
+def test_the_units_of_a_release(templates: Templates, context: Context, systemd_version: int) -> None:
+    units, boot = _units.render(templates, dataclasses.replace(context, systemd_version=systemd_version))
+    services = ["task.applied", "task.migrate", "web", "worker"]
+    names = [f"containerless-shop-{name}@.service" for name in services]
+    assert sorted(units) == sorted(
+        [*names, *(f"{name}.d/50-sandbox.conf" for name in names), "containerless-shop-web@.socket"]
+    )
+    web = units["containerless-shop-web@.service"]
+    tree = f"/srv/containerless/shop/trees/{SHA}"
+    assert settings_of(web, "ExecStart")[0].startswith(f"{tree}/venv/bin/python {tree}/venv/bin/gunicorn ")
+    assert settings_of(web, "Type") == ["notify"]
+    assert settings_of(units["containerless-shop-worker@.service"], "Type") == ["exec"]
+    assert settings_of(units["containerless-shop-worker@.service"], "Requires") == []
+    assert settings_of(web, "Requires") == ["containerless-shop-web@%i.socket"]
+    assert settings_of(web, "RestartSteps") == (["5"] if systemd_version >= 254 else [])
+    assert settings_of(units["containerless-shop-web@.socket"], "ListenStream") == [
+        "/run/containerless/shop/%i/web.sock"
+    ]
+    assert settings_of(boot, "ExecStart") == ["/usr/local/bin/containerless boot shop"]
+    for name in names:
+        assert (settings_of(units[name], "User"), settings_of(units[name], "Slice")) == (
+            ["cl-shop"],
+            ["containerless-shop.slice"],
+        )
+        assert settings_of(units[name], "LoadCredential") == ["SECRET_KEY:/etc/containerless/shop/secrets/SECRET_KEY"]
+
+
+def test_no_directive_is_empty_by_accident(templates: Templates, context: Context) -> None:
+    units, boot = _units.render(templates, context)
+    texts = [boot, *(text for name, text in units.items() if not name.endswith(".conf"))]
+    lines = [line for text in texts for line in text.splitlines() if line and not line.startswith(("#", "["))]
+    assert [line for line in lines if not re.fullmatch(r"[A-Z][A-Za-z]+=\S.*", line)] == []
+
+
+SECRETS = [
+    ({"secrets_as": "env"}, [], ["/run/containerless/shop/%i/secrets.env"]),
+    ({"secrets_as": "env", "secrets": []}, [], []),
+    ({"secrets": []}, [], []),
+]
+
+
+@pytest.mark.parametrize(("config", "credentials", "file"), SECRETS)
+def test_secrets_come_one_way(
+    templates: Templates, context: Context, config: dict[str, Any], credentials: list[str], file: list[str]
+) -> None:
+    units, _boot = _units.render(templates, change(context, **config))
+    web = units["containerless-shop-web@.service"]
+    assert (settings_of(web, "LoadCredential"), settings_of(web, "EnvironmentFile")) == (credentials, file)
+
+
+def test_a_project_without_django_has_no_tasks(templates: Templates, context: Context) -> None:
+    bare = dataclasses.replace(context, manifest={**context.manifest, "django": None}, config={**CONFIG, "env": {}})
+    units, _boot = _units.render(templates, bare)
+    assert [name for name in units if "task." in name] == []
+    assert "DJANGO_SETTINGS_MODULE" not in units["containerless-shop-web@.service"]
+
+
+def test_env_goes_before_what_the_artifact_was_built_with(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(
+        templates, change(context, env={"DJANGO_SETTINGS_MODULE": "shop.live", "GREETING": "a $b %c"})
+    )
+    values = settings_of(units["containerless-shop-web@.service"], "Environment")
+    assert "DJANGO_SETTINGS_MODULE=shop.live" in values
+    assert '"GREETING=a $b %%c"' in values
+
+
+def test_no_value_of_a_host_is_taken_for_a_template(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, change(context, env={"A": "{{ app }}"}))
+    assert '"A={{ app }}"' in settings_of(units["containerless-shop-web@.service"], "Environment")
+
+
+@pytest.mark.parametrize("systemd_version", SYSTEMD)
+def test_the_same_inputs_are_the_same_text(templates: Templates, context: Context, systemd_version: int) -> None:
+    one = dataclasses.replace(change(context, env={"A": "1", "B": "2"}), systemd_version=systemd_version)
+    other = dataclasses.replace(change(context, env={"B": "2", "A": "1"}), systemd_version=systemd_version)
+    assert _units.render(templates, one) == _units.render(templates, other)
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="dictsort takes A for a, so that their order is that of the input"
+)
+def test_the_same_inputs_are_the_same_text_whatever_the_case(templates: Templates, context: Context) -> None:
+    one, other = change(context, env={"A": "1", "a": "2"}), change(context, env={"a": "2", "A": "1"})
+    assert _units.render(templates, one) == _units.render(templates, other)
+
+
+def test_two_apps_share_nothing(templates: Templates, context: Context) -> None:
+    one, boot = _units.render(templates, context)
+    other, other_boot = _units.render(templates, dataclasses.replace(context, layout=Layout("shop_admin")))
+    assert set(one) & set(other) == set()
+    ours = re.compile(r"(?:/srv|/etc|/run|/var/lib|[ =])/?containerless[/-]shop(?![a-z0-9_])|cl-shop(?![a-z0-9_])")
+    assert ours.search("\n".join([boot, *one.values()]))
+    assert not ours.search("\n".join([other_boot, *other.values()]))
+
+
+def test_a_forgotten_variable_is_an_error(templates: Templates, context: Context, tmp_path: Path) -> None:
+    copy = copied(templates, tmp_path)
+    with (copy.release / "web.socket.j2").open("a", encoding="utf-8") as source:
+        source.write("X={{ not_known }}\n")
+    with pytest.raises(jinja2.UndefinedError, match="not_known"):
+        _units.render(copy, context)
+
+
+# Revision of the templates.
+
+
+def copied(templates: Templates, tmp_path: Path) -> Templates:
+    made = Templates(tmp_path / "app_release/templates", tmp_path / "app_sandbox/templates")
+    shutil.copytree(templates.release, made.release)
+    shutil.copytree(templates.sandbox, made.sandbox)
+    return made
+
+
+def test_the_revision_is_of_the_sources_alone(templates: Templates, tmp_path: Path) -> None:
+    assert copied(templates, tmp_path).revision() == templates.revision()
+
+
+def test_any_change_of_any_template_is_another_revision(templates: Templates, tmp_path: Path) -> None:
+    copy = copied(templates, tmp_path)
+    seen = {copy.revision()}
+    sources = [*copy.release.glob("*.j2"), *copy.sandbox.glob("*.j2")]
+    for source in sources:
+        text = source.read_text("utf-8")
+        source.write_text(text + " ", "utf-8")
+        seen.add(copy.revision())
+        source.write_text(text, "utf-8")
+    (copy.sandbox / "new.j2").write_text("", "utf-8")
+    seen.add(copy.revision())
+    assert len(seen) == len(sources) + 2
+
+
+# systemd reads them.
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_accepts_the_units(templates: Templates, context: Context, tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    assert analyze
+    version = re.search(
+        r"\d+", subprocess.run([analyze, "--version"], capture_output=True, text=True, check=True).stdout
+    )
+    assert version
+    hostile = {"A": "a b;c\"d'e\\f%g$h#i\nj\tk", "B": "", "C": "\u00fc"}
+    wanted = dataclasses.replace(change(context, env={**CONFIG["env"], **hostile}), systemd_version=int(version[0]))
+    units, boot = _units.render(templates, wanted)
+    # Programs and users of the release are not on this machine; everything else is read as it is.
+    for name, text in {**units, "containerless-shop.service": boot}.items():
+        path = tmp_path / name.replace("@.", "@7.")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE), "utf-8")
+    files = [str(path) for path in tmp_path.iterdir() if path.suffix in {".service", ".socket"}]
+    done = subprocess.run([analyze, "verify", "--man=no", *files], capture_output=True, text=True, check=False)
+    complaints = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "containerless" in line]
+    assert complaints == []
