@@ -103,13 +103,15 @@ def own_cgroups(mounts: str, membership: str, leaf: str) -> tuple[str, ...]:
     """
     mine = {}
     for line in membership.splitlines():
-        _number, controllers, path = line.split(":", 2)
-        mine[controllers] = path
+        _number, hierarchy, path = line.split(":", 2)
+        mine[hierarchy] = path
     groups = []
     for line in mounts.splitlines():
         _source, folder, kind, options = line.split()[:4]
-        controllers = {"cgroup2": [""], "cgroup": options.split(",")}.get(kind, [])
+        names = {"cgroup2": [""], "cgroup": options.split(",")}.get(kind, [])
         groups += [
-            str(Path(folder) / mine[name].lstrip("/") / leaf) for name in ("", "name=systemd") if name in controllers
+            str(Path(folder) / mine[name].lstrip("/") / leaf)
+            for name in names
+            if name in mine and name in ("", "name=systemd")
         ]
     return tuple(groups)

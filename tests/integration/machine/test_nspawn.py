@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import signal
@@ -82,16 +83,20 @@ def test_the_host_reaches_its_web_server(machine: Machine):
 
 
 def test_it_has_no_way_out(machine: Machine, machines: dict[str, Machine], listener: int):
-    near = machine.host.rpartition(".")[0] + f".{int(machine.host.rpartition('.')[2]) - 1}"
     probe = "timeout 3 bash -c '</dev/tcp/{}/{}'"
-    assert machine.run(probe.format(near, listener)).returncode == 0, "the control: the host's end answers"
-    machine.out(f"sudo ip route replace default via {near}")
-    others = [other.host for other in machines.values() if other.host != machine.host]
+    near = {each.host: str(ipaddress.IPv4Address(each.host) - 1) for each in machines.values()}
+    assert machine.run(probe.format(near[machine.host], listener)).returncode == 0, (
+        "the control: the host's end answers"
+    )
+    # Even when both want to: the host passes nothing on.
+    for each in machines.values():
+        each.out(f"sudo ip route replace default via {near[each.host]}")
     try:
-        for other in others:
-            assert machine.run(probe.format(other, 22)).returncode != 0
+        others = [other for other in near if other != machine.host]
+        assert all(machine.run(probe.format(other, 22)).returncode != 0 for other in others)
     finally:
-        machine.out("sudo ip route delete default")
+        for each in machines.values():
+            each.out("sudo ip route delete default")
 
 
 def test_sandboxes_work_in_it(machine: Machine):

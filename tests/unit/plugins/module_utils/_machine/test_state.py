@@ -38,5 +38,10 @@ def test_a_torn_or_foreign_file_is_no_state(text: str) -> None:
     assert state.loads(text) is None
 
 
+def test_a_state_of_another_version_is_none() -> None:
+    assert state.loads(state.dumps(STATE)) == STATE
+    assert state.loads(state.dumps(STATE).replace('"version": 1', '"version": 2')) is None
+
+
 def test_a_missing_file_is_no_state(tmp_path: Path) -> None:
     assert state.load(tmp_path / "state.json") is None
