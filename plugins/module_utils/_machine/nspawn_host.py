@@ -59,15 +59,7 @@ def start(state: State, paths: MachinePaths, image: ImagePaths) -> None:
         folder.mkdir(exist_ok=True)
     paths.launch.write_text(launch_script(Plan(state.name, link, image, paths, state.cgroups, host.is_booted())))
     cgroups.make(state.cgroups)
-    with paths.console.open("w") as console:
-        machine = subprocess.Popen(
-            ["sh", str(paths.launch)],
-            stdin=subprocess.PIPE,
-            stdout=console,
-            stderr=console,
-            env=host.with_path(processes.environment(paths.root)),
-            start_new_session=True,
-        )
+    machine = processes.start(["sh", str(paths.launch)], paths.root, paths.console, stdin=subprocess.PIPE)
     with cast("IO[bytes]", machine.stdin) as ready:
         _wait_for_namespace(machine, paths)
         for command in network_commands(link, machine.pid):

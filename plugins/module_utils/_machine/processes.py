@@ -6,9 +6,16 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .host import with_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MARK = "CONTAINERLESS_MACHINE"
 
@@ -31,6 +38,22 @@ def marked(folder: Path, proc: Path = Path("/proc")) -> list[int]:
 def environment(folder: Path) -> dict[str, str]:
     """The environment for everything that is started for this folder."""
     return {**os.environ, MARK: str(folder), "LC_ALL": "C.UTF-8"}
+
+
+def start(argv: Sequence[str], folder: Path, console: Path, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Start a process that outlives this one; it is back when the mark can be seen, or the process ended."""
+    with console.open("w") as output:
+        process = subprocess.Popen(
+            argv,
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+            env=with_path(environment(folder)),
+            start_new_session=True,
+        )
+    while process.poll() is None and process.pid not in marked(folder):
+        time.sleep(0.005)
+    return process
 
 
 def end(folder: Path, deadline: float = 20.0) -> bool:

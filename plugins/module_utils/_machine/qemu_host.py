@@ -56,15 +56,7 @@ def start(state: State, paths: MachinePaths, image: ImagePaths, *, memory: int, 
         cpus=cpus,
         kvm=kvm,
     )
-    with paths.console.open("w") as console:
-        subprocess.Popen(
-            qemu_argv(plan),
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            env=host.with_path(processes.environment(paths.root)),
-            start_new_session=True,
-        )
+    processes.start(qemu_argv(plan), paths.root, paths.console)
 
 
 def kvm_works(cache: Cache, image: ImagePaths) -> bool:

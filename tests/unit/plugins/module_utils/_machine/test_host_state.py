@@ -117,6 +117,19 @@ def test_marked_processes_are_found_and_ended_with_their_children(tmp_path: Path
         other.wait()
 
 
+def test_a_started_process_is_found_at_once(tmp_path: Path) -> None:
+    for _attempt in range(20):
+        process = processes.start(["sleep", "60"], tmp_path, tmp_path / "console")
+        assert processes.marked(tmp_path) == [process.pid]
+        processes.end(tmp_path)
+        process.wait()
+
+
+def test_a_process_that_ends_at_once_is_not_waited_for(tmp_path: Path) -> None:
+    assert processes.start(["sh", "-c", "echo reason; exit 3"], tmp_path, tmp_path / "console").wait() == 3
+    assert (tmp_path / "console").read_text() == "reason\n"
+
+
 def test_cgroups_are_removed_from_the_leaves_up(tmp_path: Path) -> None:
     group = tmp_path / "machine"
     cgroups.make([str(group)])
