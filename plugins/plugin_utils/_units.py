@@ -28,7 +28,7 @@ def unit_quote(word: str) -> str:
     text = str(word).replace("\\", "\\\\").replace("%", "%%").replace("$", "$$")
     if _SAFE.fullmatch(text):
         return text
-    return '"' + text.replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t") + '"'
+    return '"' + text.replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") + '"'
 
 
 def environment_quote(word: str) -> str:

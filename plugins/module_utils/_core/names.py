@@ -22,6 +22,7 @@ PROCESS_NAME = r"[a-z][a-z0-9_]{0,23}"
 VERSION = r"[0-9A-Za-z][0-9A-Za-z._]{0,47}"
 DIGEST = r"[0-9a-f]{64}"
 RELEASE_ID = VERSION + r"-[0-9a-f]{12}"
+SECRET_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 MAX_ACTIVATION = 999_999
 MAX_SOCKET_PATH = 107
 MAX_UNIT_NAME = 255
@@ -117,7 +118,12 @@ class Layout:
 
     @property
     def secrets(self) -> str:
+        """Values of the secrets that are live, for rollbacks and boots."""
         return f"{self.etc}/secrets"
+
+    def activation_secrets(self, activation: int) -> str:
+        """Values of the secrets of one activation: what its units read."""
+        return f"{self.activation_run(activation)}/secrets"
 
     # State: ours beside the app's own.
     @property

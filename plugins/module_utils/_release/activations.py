@@ -28,16 +28,24 @@ class Activations:
         self.layout = layout
         self.systemd = systemd
 
-    def instantiate(self, state: State, stored: Stored, ref: Ref) -> None:
-        """Write the units of a release for an activation, below /run."""
+    def instantiate(self, state: State, stored: Stored, ref: Ref, secrets: dict[str, str] | None = None) -> None:
+        """Write units and secrets of a release for an activation, below /run; `secrets` come before the live ones."""
         run = self.layout.activation_run(ref.activation)
         files.directory(self.layout.run)
         files.directory(run)
-        if stored.config["secrets_as"] == "env":
-            values = state.secrets()
-            lines = [f"{name}={env_quote(values[name])}\n" for name in stored.config["secrets"]]
-            files.write(f"{run}/secrets.env", "".join(lines).encode(), 0o600)
+        self._write_secrets(stored, ref, {**state.secrets(), **(secrets or {})})
         self.systemd.install(state.units(stored.release_id), ref.activation)
+
+    def _write_secrets(self, stored: Stored, ref: Ref, values: dict[str, str]) -> None:
+        folder = self.layout.activation_secrets(ref.activation)
+        files.directory(folder, 0o700)
+        names = stored.config["secrets"]
+        if stored.config["secrets_as"] == "env":
+            text = "".join(f"{name}={env_quote(values[name])}\n" for name in names)
+            files.write(f"{folder}/env", text.encode(), 0o600)
+        else:
+            for name in names:
+                files.write(f"{folder}/{name}", values[name].encode(), 0o600)
 
     def verify(self, stored: Stored, ref: Ref) -> dict[str, float]:
         """Have systemd check the units as it reads them; return the exposure of each process. Raises above the limit."""
@@ -61,9 +69,14 @@ class Activations:
         django = stored.manifest["django"]
         if not django or not django["migrations"]:
             return None
+        answer = f"{self.layout.activation_run(ref.activation)}/applied.json"
+        files.remove(answer)
         self._task(ref, "applied", "reading the applied migrations")
-        raw = files.read(f"{self.layout.activation_run(ref.activation)}/applied.json") or b"[]"
-        return database.compare(django["migrations"], [(app, name) for _alias, app, name in json.loads(raw)])
+        try:
+            applied = json.loads(files.read(answer) or b"")
+        except ValueError:
+            raise ContainerlessError("reading the applied migrations gave no answer; see the journal of its unit") from None
+        return database.compare(django["migrations"], [(app, name) for _alias, app, name in applied])
 
     def migrate(self, ref: Ref) -> None:
         """Run the pending migrations in the sandbox. Raises with the last lines of their output."""
@@ -129,11 +142,11 @@ class Activations:
             if keep is None or number != keep.activation:
                 self.systemd.uninstall(number)
 
-    def journal(self, ref: Ref) -> dict[str, list[str]]:
+    def journal(self, ref: Ref) -> dict[str, str]:
         """Return the last lines of each service of an activation that logged anything."""
         names = [name for name in self.systemd.installed(ref.activation) if name.endswith(".service")]
         found = {name: self.systemd.journal(name) for name in names}
-        return {name: text.splitlines() for name, text in found.items() if text}
+        return {name: text for name, text in found.items() if text}
 
 
 def env_quote(value: str) -> str:

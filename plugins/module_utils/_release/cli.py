@@ -9,13 +9,14 @@ import argparse
 import getpass
 import json
 import os
+import re
 import sys
 import typing as t
 import uuid
 
 from .._artifact import tree
 from .._core.errors import ContainerlessError
-from .._core.names import PREFIX, Layout
+from .._core.names import APP_NAME, PREFIX, Layout
 from . import hostinfo
 from .desired import Policy
 from .engine import Engine
@@ -26,7 +27,12 @@ from .systemd import Systemd
 
 def _apps() -> list[str]:
     folder = f"/var/lib/{PREFIX}"
-    return sorted(name for name in os.listdir(folder)) if os.path.isdir(folder) else []
+    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def _is_released(name: str) -> bool:
+    """An app that was removed may have left its data; a folder may be somebody else's."""
+    return re.fullmatch(APP_NAME, name) is not None and os.path.exists(Layout(name).active)
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
@@ -40,7 +46,7 @@ def _first_line(text: str) -> str:
 
 
 def _status(options: argparse.Namespace) -> int:
-    apps = [options.app] if options.app else _apps()
+    apps = [options.app] if options.app else [name for name in _apps() if _is_released(name)]
     reports = [hostinfo.report(Layout(app), Systemd(Layout(app))) for app in apps]
     if options.json:
         print(json.dumps(reports, indent=1))

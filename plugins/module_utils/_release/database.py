@@ -31,7 +31,8 @@ class Comparison:
 def compare(migrations: list[dict[str, t.Any]], applied: t.Iterable[Migration]) -> Comparison:
     """Compare a manifest's migrations with the applied set.
 
-    - pending: not applied, and not replaced wholly by applied ones (Django's rule for squashed migrations).
+    - pending: not applied. Of a squashed migration and its parts only those count that Django would run (its loader's
+      replace_migrations): the parts when some of them are applied, the squashed one when none or all are.
     - risky: pending ones that are not `expand`; none on a fresh database, where no old code runs.
     - newer: applied ones that this artifact does not know.
     """
@@ -40,17 +41,34 @@ def compare(migrations: list[dict[str, t.Any]], applied: t.Iterable[Migration]) 
     for item in migrations:
         known.add((item["app"], item["name"]))
         known.update((app, name) for app, name in item["replaces"])
+    left_out = _left_out(migrations, done)
     pending, risky = [], []
     for item in migrations:
         key = (item["app"], item["name"])
-        replaces = [(app, name) for app, name in item["replaces"]]
-        if key in done or (replaces and all(replaced in done for replaced in replaces)):
+        if key in done or key in left_out:
             continue
         pending.append(key)
         if done and item["class"] != "expand":
             risky.append((key, item["class"]))
     newer = sorted(key for key in done - known)
     return Comparison(tuple(pending), tuple(risky), tuple(newer), not done)
+
+
+def _left_out(migrations: list[dict[str, t.Any]], done: set[Migration]) -> set[Migration]:
+    """Return the migrations that Django passes over: parts of a squash that it takes, or the squash itself."""
+    found: set[Migration] = set()
+    for item in migrations:
+        parts = {(app, name) for app, name in item["replaces"]}
+        key = (item["app"], item["name"])
+        if not parts:
+            continue
+        applied = parts & done
+        if key in done or not applied:
+            found |= parts
+        else:
+            # All applied: nothing of either is left to run. Some applied: Django goes on with the parts.
+            found.add(key)
+    return found
 
 
 def refuse_risky(comparison: Comparison, accept: bool) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 import typing as t
 from dataclasses import replace
@@ -38,20 +39,25 @@ class Engine:
         self.state = State(layout)
         self.activations = Activations(layout, systemd)
         self.outcome = Outcome()
+        self._secrets: dict[str, str] = {}
 
     @contextlib.contextmanager
     def locked(self) -> t.Iterator[None]:
         """Hold the app's lock, read its state and do what an interrupted run left to do."""
         owner = f"run {self.run} of {self.who} since {_utc()}"
         with files.lock(self.layout.lock, owner, self.policy.lock_wait):
-            self.state = State.read(self.layout)
-            self.outcome.recovered = self._recover()
-            yield
+            try:
+                self.state = State.read(self.layout)
+                self.outcome.recovered = self._recover()
+                yield
+            finally:
+                self._leave_no_empty_folder()
 
     # The ways in.
 
     def release(self, desired: Desired) -> Outcome:
         """Make a release live. Raises ContainerlessError before, ReleaseFailed after something was begun."""
+        self._secrets = desired.secrets
         with self._timed("preflight"):
             staging.preflight(self.layout, desired, self.state.secrets())
         target = Ref(ledger.next_activation(self.state.entries), desired.release_id, desired.content_id)
@@ -63,7 +69,7 @@ class Engine:
                 self._log("staged", target)
             stored = self._stored(target)
             with self._step("verify"):
-                self.activations.instantiate(self.state, stored, target)
+                self.activations.instantiate(self.state, stored, target, desired.secrets)
                 self.outcome.exposure = self.activations.verify(stored, target)
             with self._step("migrate"):
                 self._migrate(stored, target)
@@ -79,7 +85,6 @@ class Engine:
         with self._transaction("rollback", target):
             stored = self._stored(target)
             with self._step("stage"):
-                self._log("staged", target)
                 self.activations.instantiate(self.state, stored, target)
             with self._step("start"):
                 # The applied migrations are read while the old code starts; its workers wait for the answer.
@@ -87,6 +92,8 @@ class Engine:
                 comparison = self.activations.compare(stored, target)
                 if comparison:
                     database.refuse_newer(comparison, self.policy.accept_newer_schema)
+                # Not before: a refusal says nothing about the release, so the ledger does not call it failed.
+                self._log("staged", target)
                 self.activations.start(stored, target, workers=True)
             self._go_live(stored, target)
         return self._done(target)
@@ -140,6 +147,7 @@ class Engine:
             self.activations.publish(target)
             self._log("active", target)
         with self._step("confirm"):
+            self.state.write_secrets(self._secrets)
             self._log("good", target)
             if origin is not None and self._journal.kind == "rollback":
                 self._log("rolled_back", origin)
@@ -163,6 +171,8 @@ class Engine:
             self._revert(left.origin, left.target, reason)
         elif not self.state.is_good(left.target):
             self._log("good", left.target, reason)
+        if action == "finish" and left.kind == "rollback" and left.origin is not None:
+            self._close("rolled_back", left.origin, reason)
         self.activations.publish(self.state.active)
         self.activations.forget_others(self.state.active)
         self.state.clear_journal()
@@ -196,9 +206,9 @@ class Engine:
 
     def _fail(self, exc: Exception, origin: Ref | None, target: Ref) -> ReleaseFailed:
         """Undo or go back, after the evidence was collected; return the error to raise."""
-        secrets = list(self.state.secrets().values())
+        secrets = [*self.state.secrets().values(), *self._secrets.values()]
         reason = str(mask(f"step {self._journal.step}: {exc}", secrets))
-        evidence = mask(self._evidence(exc, target), secrets)
+        evidence = self._evidence(exc, target, secrets)
         if self.state.is_good(target):
             # Confirmed: only clearing up failed, and the next run does that again.
             return ReleaseFailed(f"{target.release} is live, but clearing up failed at {reason}", evidence)
@@ -212,11 +222,17 @@ class Engine:
         live = f"{self.state.active.release} stays live" if self.state.active else "nothing is live"
         return ReleaseFailed(f"{target.release} failed at {reason}; {live}", evidence)
 
-    def _evidence(self, exc: Exception, target: Ref) -> dict[str, t.Any]:
+    def _evidence(self, exc: Exception, target: Ref, secrets: list[str]) -> dict[str, t.Any]:
         found: dict[str, t.Any] = {"step": self._journal.step, "reason": str(exc)}
         if isinstance(exc, health.HealthError):
             found.update(status=exc.answer.status, body=exc.answer.body)
-        return {**found, "journal": self.activations.journal(target)}
+        try:
+            found["journal"] = self.activations.journal(target)
+        except Exception as missing:  # noqa: BLE001 - evidence that can't be had must not stop the undoing
+            found["journal"] = {"evidence": f"not to be had: {missing}"}
+        masked = t.cast("dict[str, t.Any]", mask(found, secrets))
+        # Cut into lines last: a secret of several lines is looked for as a whole.
+        return {**masked, "journal": {name: text.splitlines() for name, text in masked["journal"].items()}}
 
     def _revert(self, origin: Ref | None, target: Ref, reason: str) -> None:
         self.state.write_active(origin)
@@ -230,6 +246,12 @@ class Engine:
         last = ledger.states(self.state.entries).get(ref.activation)
         if last is not None and last.state != state:
             self._log(state, ref, reason)
+
+    def _leave_no_empty_folder(self) -> None:
+        """A refusal on a host that never had the app leaves nothing behind."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.listdir(self.layout.var) == [os.path.basename(self.layout.lock)]:
+                shutil.rmtree(self.layout.var)
 
     def _stored(self, ref: Ref) -> Stored:
         stored = self.state.stored(ref.release)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import typing as t
 
 from .._core.errors import ContainerlessError
@@ -13,9 +15,16 @@ MASK = "********"
 
 
 def mask(value: t.Any, secrets: t.Iterable[str]) -> t.Any:
-    """Replace every known secret value (4 characters and longer) in strings, lists and dicts."""
-    known = sorted((secret for secret in secrets if len(secret) >= 4), key=len, reverse=True)
-    return _mask(value, known)
+    """Replace every known secret (4 characters and longer) in strings, lists and dicts, as logs write it too."""
+    known = {form for secret in secrets for form in _forms(secret) if len(form) >= 4}
+    return _mask(value, sorted(known, key=len, reverse=True))
+
+
+def _forms(secret: str) -> t.Iterator[str]:
+    """A secret as it is, and as repr, JSON and HTML pages write it; the long lines of one that has several."""
+    yield from (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    yield html.escape(secret)
+    yield from (line for line in secret.splitlines() if len(line) >= 8)
 
 
 def _mask(value: t.Any, known: list[str]) -> t.Any:

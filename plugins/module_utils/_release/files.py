@@ -66,8 +66,10 @@ def link(target: str, path: str) -> None:
 
 
 def directory(path: str, mode: int = 0o755) -> None:
-    """Make a folder with exactly this mode, parents 0755; an existing one gets the mode."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    """Make a folder with exactly this mode whatever the umask, new parents 0755; an existing one gets the mode."""
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        directory(parent)
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, mode)
     if os.stat(path, follow_symlinks=False).st_mode & 0o7777 != mode:
@@ -86,7 +88,7 @@ def replace_folder(path: str, contents: dict[str, bytes]) -> bool:
     shutil.rmtree(aside, ignore_errors=True)
     for name, data in contents.items():
         target = os.path.join(aside, name)
-        os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
+        directory(os.path.dirname(target))
         write(target, data)
     shutil.rmtree(path, ignore_errors=True)
     os.rename(aside, path)
@@ -109,25 +111,40 @@ def lock(path: str, owner: str, wait: float) -> t.Iterator[None]:
 
     `wait` in seconds. Raises ContainerlessError with the owner who holds it.
     """
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = _locked(path, time.monotonic() + wait)
     try:
-        deadline = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as exc:
-                if exc.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
-                if time.monotonic() >= deadline:
-                    holder = os.pread(fd, 400, 0).decode("utf-8", "replace").strip()
-                    raise ContainerlessError(
-                        f"another release holds {path} ({holder}); wait for it or raise app_release_lock_wait"
-                    ) from None
-                time.sleep(0.1)
         os.ftruncate(fd, 0)
         os.pwrite(fd, owner.encode(), 0)
         yield
     finally:
         os.close(fd)
+
+
+def _locked(path: str, deadline: float) -> int:
+    """Return a locked file that still stands at its path: a removal may have taken the one that was waited for."""
+    while True:
+        directory(os.path.dirname(path))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _wait_for(fd, path, deadline)
+            if os.path.exists(path) and os.path.samestat(os.fstat(fd), os.stat(path)):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _wait_for(fd: int, path: str, deadline: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            if exc.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            if time.monotonic() >= deadline:
+                holder = os.pread(fd, 400, 0).decode("utf-8", "replace").strip()
+                raise ContainerlessError(
+                    f"another release holds {path} ({holder}); wait for it or raise app_release_lock_wait"
+                ) from None
+            time.sleep(0.1)

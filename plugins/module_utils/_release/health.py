@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
+import threading
 import time
 import typing as t
 from dataclasses import dataclass
@@ -54,17 +56,29 @@ class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
+        self.is_cut = False
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
+    def cut(self) -> None:
+        """End the conversation from another thread: its time is up."""
+        self.is_cut = True
+        with contextlib.suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
 
 def ask(path: str, check: Check, timeout: float | None = None) -> Answer:
     """Send one GET over a unix socket, with the real Host and scheme, as the proxy would."""
     started = time.monotonic()
-    connection = _UnixConnection(path, timeout or check.request_timeout)
+    limit = timeout or check.request_timeout
+    connection = _UnixConnection(path, limit)
+    # A socket's timeout bounds one read; a server that drips must not outlast the request.
+    watch = threading.Timer(limit, connection.cut)
+    watch.daemon = True
+    watch.start()
     headers = {
         "Host": check.host,
         "X-Forwarded-Proto": check.scheme,
@@ -76,12 +90,16 @@ def ask(path: str, check: Check, timeout: float | None = None) -> Answer:
         connection.request("GET", check.path, headers=headers)
         response = connection.getresponse()
         body = response.read(_BODY_BYTES).decode("utf-8", "replace")
+        if connection.is_cut:
+            raise TimeoutError("timed out")
         location = response.getheader("Location")
         reason = f"{response.reason} to {location}" if location else response.reason
         return Answer(response.status, reason, body, time.monotonic() - started)
     except (OSError, http.client.HTTPException) as exc:
-        return Answer(0, f"no answer: {exc or type(exc).__name__}", "", time.monotonic() - started)
+        why = "timed out" if connection.is_cut else exc or type(exc).__name__
+        return Answer(0, f"no answer: {why}", "", time.monotonic() - started)
     finally:
+        watch.cancel()
         connection.close()
 
 

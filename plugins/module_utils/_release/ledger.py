@@ -105,9 +105,10 @@ def rollback_target(entries: t.Sequence[Entry], active: int) -> Entry | None:
     """Return the last good activation to go back to from `active`, or None.
 
     Releases are ordered by when they first became good, so a second rollback goes further back, and never forward
-    to a release that somebody left by a rollback or that failed.
+    to a release that somebody left by a rollback. One that never became good is no target; one that was good stays
+    one when a later start of it fails, say for a secret that was wrong.
     """
-    latest = {entry.release: entry for entry in entries if entry.state in ("good", "failed", "rolled_back")}
+    latest = {entry.release: entry for entry in entries if entry.state in ("good", "rolled_back")}
     order: dict[str, int] = {}
     for entry in entries:
         if entry.state == "good":

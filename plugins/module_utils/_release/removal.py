@@ -16,18 +16,18 @@ from .systemd import Systemd
 
 def is_there(layout: Layout, systemd: Systemd, *, data: bool) -> bool:
     """Say whether `remove` would find anything."""
-    places = [layout.srv, layout.etc, layout.run, layout.ledger, layout.active, layout.boot_unit_file]
+    places = [layout.srv, layout.etc, layout.run, layout.active, layout.journal, layout.boot_unit_file]
     return bool(systemd.activations()) or any(map(os.path.lexists, [*places, *([layout.var] if data else [])]))
 
 
 def remove(layout: Layout, systemd: Systemd, *, data: bool) -> None:
-    """Stop and remove everything of an app; its data and its user only when `data`."""
+    """Stop and remove everything of an app; its data, its ledger and its user only when `data`."""
     for number in systemd.activations():
         systemd.uninstall(number)
     if os.path.exists(layout.boot_unit_file):
         systemd.run(["systemctl", "disable", layout.boot_unit])
         files.remove(layout.boot_unit_file)
-    for path in (layout.active, layout.journal, layout.ledger):
+    for path in (layout.active, layout.journal):
         files.remove(path)
     for path in (layout.srv, layout.etc, layout.run, *([layout.var] if data else [])):
         shutil.rmtree(path, ignore_errors=True)

@@ -44,27 +44,29 @@ def present(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     """Make the wanted release live, or say in check mode what that would take."""
     layout, desired = Layout(params["name"]), _desired(params)
     systemd = Systemd(layout)
+    if check:
+        return _planned(State.read(layout), systemd, desired)
+    brought = bool(params["tool"]) and tool.install(layout, params["tool"]["digest"], params["tool"]["packed"])
     engine = _engine(layout, params)
-    state = State.read(layout)
-    if state.journal is not None and not check:
-        with engine.locked():  # does what an interrupted run left to do, so that the plan sees one whole release
-            state = engine.state
+    with engine.locked():
+        result = _planned(engine.state, systemd, desired)
+        if result["changed"]:
+            return {**result, **asdict(engine.release(desired))}
+        return {**result, "changed": brought or bool(engine.outcome.recovered), "recovered": engine.outcome.recovered}
+
+
+def _planned(state: State, systemd: Systemd, desired: Desired) -> dict[str, t.Any]:
     decided = plan.plan(hostinfo.observe(state, systemd, desired.content_id, desired.secrets), desired.release_id)
-    result: dict[str, t.Any] = {
+    live = state.active
+    return {
         "changed": not decided.is_noop,
         "plan": asdict(decided),
         "diff": _diff(state, desired),
         "release": desired.release_id,
+        "activation": live.activation if live and decided.is_noop else None,
+        "previous": None,
+        "steps": [],
     }
-    if decided.is_noop:
-        assert state.active is not None
-        return {**result, "activation": state.active.activation, "previous": None, "steps": []}
-    if check:
-        return result
-    if params["tool"]:
-        tool.install(layout, params["tool"]["digest"], params["tool"]["packed"])
-    with engine.locked():
-        return {**result, **asdict(engine.release(desired))}
 
 
 def _diff(state: State, desired: Desired) -> dict[str, str]:
@@ -80,7 +82,7 @@ def rolled_back(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     if params["to"] and state.active and state.active.release == params["to"] and state.journal is None:
         return {"changed": False, "release": params["to"], "activation": state.active.activation, "steps": []}
     engine = _engine(layout, params)
-    if check:
+    if check or state.active is None:
         engine.state = state
         return {"changed": True, "release": engine.rollback_target(params["to"]).release}
     with engine.locked():

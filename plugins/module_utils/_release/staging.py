@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -72,16 +73,15 @@ def unpack_tree(layout: Layout, desired: Desired) -> None:
 
 
 def stage(layout: Layout, systemd: Systemd, desired: Desired) -> None:
-    """Write user, secrets, the release's folder, the app's data folder and the boot unit."""
+    """Write user, the release's folder, static files, the app's data folder and the boot unit."""
     systemd.ensure_user()
-    for path, mode in ((layout.etc, 0o755), (layout.var, 0o755), (layout.secrets, 0o700)):
-        files.directory(path, mode)
-    for name, value in desired.secrets.items():
-        _write_if_new(f"{layout.secrets}/{name}", value.encode(), 0o600)
+    files.directory(layout.etc)
+    files.directory(layout.var)
     files.replace_folder(layout.release(desired.release_id), _contents(desired))
     publish_static(layout, desired.content_id)
     _prepare_data(layout, desired.config["public_dirs"], desired.config["proxy_group"])
-    if _write_if_new(layout.boot_unit_file, desired.boot_unit.encode(), 0o644):
+    if files.read(layout.boot_unit_file) != desired.boot_unit.encode() or not systemd.is_enabled(layout.boot_unit):
+        files.write(layout.boot_unit_file, desired.boot_unit.encode())
         systemd.reload()
         systemd.enable(layout.boot_unit)
 
@@ -93,8 +93,8 @@ def publish_static(layout: Layout, content_id: str) -> None:
     """
     source = f"{layout.tree(content_id)}/static"
     for folder, _folders, names in os.walk(source):
-        target = os.path.join(layout.static, os.path.relpath(folder, source))
-        os.makedirs(target, mode=0o755, exist_ok=True)
+        target = os.path.normpath(os.path.join(layout.static, os.path.relpath(folder, source)))
+        files.directory(target)
         for name in names:
             _link_file(os.path.join(folder, name), os.path.join(target, name))
 
@@ -104,6 +104,8 @@ def _link_file(source: str, path: str) -> None:
         os.link(source, path)
     except FileExistsError:
         if not os.path.samefile(source, path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{path}.new")
             os.link(source, f"{path}.new")
             os.rename(f"{path}.new", path)
 
@@ -116,21 +118,25 @@ def _contents(desired: Desired) -> dict[str, bytes]:
     }
 
 
-def _write_if_new(path: str, data: bytes, mode: int) -> bool:
-    if files.read(path) == data:
-        return False
-    files.write(path, data, mode)
-    return True
-
-
 def _prepare_data(layout: Layout, public: list[str], group: str) -> None:
     """Make the app's folder; the proxy may pass through it, and read what is declared public."""
     user = pwd.getpwnam(layout.user)
     files.directory(layout.data, 0o751)
     os.chown(layout.data, user.pw_uid, user.pw_gid)
     for name in public:
-        path = f"{layout.data}/{name}"
-        if not os.path.isdir(path):
-            os.mkdir(path, 0o750)
-            os.chown(path, user.pw_uid, grp.getgrnam(group).gr_gid)
-            os.chmod(path, 0o2750)
+        _public_folder(f"{layout.data}/{name}", user.pw_uid, grp.getgrnam(group).gr_gid)
+
+
+def _public_folder(path: str, uid: int, gid: int) -> None:
+    """Have a folder that the proxy's group may read. It stands in a folder of the app's, so no link is followed."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o750)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        raise ContainerlessError(f"{path} is not a folder; app_release_public_dirs names folders of the app's data") from None
+    try:
+        os.fchown(fd, uid, gid)
+        os.fchmod(fd, 0o2750)
+    finally:
+        os.close(fd)

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from dataclasses import dataclass, field
 
 from .._core import canonical, schemas
-from .._core.names import Layout
+from .._core.names import SECRET_NAME, Layout
 from . import files, journal, ledger
 from .journal import Journal, Ref
 
@@ -51,8 +52,8 @@ class State:
         return cls(
             layout=layout,
             entries=entries,
-            active=_active(canonical.loads(active, layout.active)) if active else None,
-            journal=journal.from_document(canonical.loads(under_way, layout.journal)) if under_way else None,
+            active=None if active is None else _active(canonical.loads(active, layout.active)),
+            journal=None if under_way is None else journal.from_document(canonical.loads(under_way, layout.journal)),
         )
 
     def append(self, state: str, ref: Ref, *, run: str, who: str, why: str, now: str) -> None:
@@ -124,12 +125,20 @@ class State:
         return found
 
     def secrets(self) -> dict[str, str]:
-        """Return the newest value of each secret."""
+        """Return the newest value of each secret that went live."""
         try:
-            names = os.listdir(self.layout.secrets)
+            names = sorted(name for name in os.listdir(self.layout.secrets) if re.fullmatch(SECRET_NAME, name))
         except FileNotFoundError:
             return {}
-        return {name: (files.read(f"{self.layout.secrets}/{name}") or b"").decode() for name in sorted(names)}
+        return {name: (files.read(f"{self.layout.secrets}/{name}") or b"").decode() for name in names}
+
+    def write_secrets(self, values: dict[str, str]) -> None:
+        """Keep the secrets of a release that went live; 0600, in a folder that only root may open."""
+        files.directory(self.layout.secrets, 0o700)
+        known = self.secrets()
+        for name, value in values.items():
+            if known.get(name) != value:
+                files.write(f"{self.layout.secrets}/{name}", value.encode(), 0o600)
 
 
 def _active(document: dict[str, t.Any]) -> Ref:

@@ -89,6 +89,9 @@ class Systemd:
     def show(self, unit: str) -> UnitState:
         return parse_show(self._do("systemctl", "show", unit, "-p", ",".join(_SHOWN)))
 
+    def is_enabled(self, unit: str) -> bool:
+        return self.run(["systemctl", "is-enabled", "--quiet", unit])[0] == 0
+
     def enable(self, unit: str) -> None:
         self._do("systemctl", "enable", unit)
 

@@ -48,11 +48,12 @@ def pack(rooms: str) -> tuple[str, str]:
 
 
 def installed(layout: Layout) -> str:
-    """Return the digest of the host's current tool; empty when there is none."""
+    """Return the digest of the host's current tool; empty when it is missing or not whole."""
     try:
-        return os.readlink(f"{layout.tools}/current")
+        digest = os.readlink(f"{layout.tools}/current")
     except OSError:
         return ""
+    return digest if os.path.isdir(f"{layout.tools}/{digest}") and os.path.exists(layout.command) else ""
 
 
 def install(layout: Layout, digest: str, packed: str) -> bool:

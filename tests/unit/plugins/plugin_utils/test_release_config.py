@@ -97,7 +97,6 @@ TOO_MUCH: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.xfail(strict=True, raises=pytest.fail.Exception, reason="make() does not look at it")
 @pytest.mark.parametrize(("change", "option"), TOO_MUCH)
 def test_what_ends_badly_later_is_refused_now(change: dict[str, Any], option: str) -> None:
     with pytest.raises(ContainerlessError, match=option):

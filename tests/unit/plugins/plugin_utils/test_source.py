@@ -54,7 +54,7 @@ def test_a_folder_in_a_checkout_is_a_project_of_its_own(tmp_path: Path) -> None:
         ({"Procfile": "web: other\n"}, " M Procfile"),
         ({"new.py": ""}, r"\?\? new.py"),
         ({"Procfile": None}, " D Procfile"),
-        ({name: "" for name in "abcde"}, "and 2 more"),
+        (dict.fromkeys("abcde", ""), "and 2 more"),
     ],
 )
 def test_a_dirty_tree_is_refused(tmp_path: Path, files: dict[str, str | None], shown: str) -> None:

@@ -11,6 +11,7 @@ from ansible_collections.containerless.django.plugins.module_utils._artifact imp
 # Django 5.2 needs Python 3.10, so that the oldest Python of a target has none.
 django = pytest.importorskip("django")
 pytest.importorskip("psycopg")
+# ruff: noqa: E402
 
 from django.conf import settings
 from django.contrib.postgres import operations as pg

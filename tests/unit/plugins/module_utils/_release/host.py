@@ -175,6 +175,9 @@ class Host:
         self.enabled.update(words)
         return 0, "", ""
 
+    def _is_enabled(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+        return (0 if words[-1] in self.enabled else 1), "", ""
+
     def _disable(self, words: t.Sequence[str]) -> tuple[int, str, str]:
         self.enabled.difference_update(words)
         return 0, "", ""

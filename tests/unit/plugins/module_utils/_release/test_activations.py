@@ -145,7 +145,7 @@ def test_others_are_forgotten(one: Activations, keep: Ref | None, left: list[int
 
 def test_only_services_that_logged_are_quoted(one: Activations, host: Host) -> None:
     host.logs[WORKER] = "one\ntwo\n"
-    assert one.journal(REF) == {WORKER: ["one", "two"]}
+    assert one.journal(REF) == {WORKER: "one\ntwo"}
 
 
 # EnvironmentFile=: what is quoted is read back by systemd's rules, told again here in short.

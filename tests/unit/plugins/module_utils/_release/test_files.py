@@ -102,9 +102,6 @@ def test_a_folder_has_its_mode_whatever_the_umask(tmp_path: Path) -> None:
     assert mode(path) == 0o751
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="os.makedirs() makes parents with the umask, not with its mode"
-)
 @pytest.mark.usefixtures("umask")
 def test_the_parents_of_a_folder_can_be_passed_whatever_the_umask(tmp_path: Path) -> None:
     files.directory(str(tmp_path / "a/b/c"), 0o700)
@@ -173,15 +170,18 @@ def test_a_lock_is_waited_for(tmp_path: Path, holder: subprocess.Popen[bytes], m
         assert files.read(str(tmp_path / "lock")) == b"me"
 
 
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    with files.lock(path, "me", 0), pytest.raises(ContainerlessError, match="me"), files.lock(path, "another", 0):
+        pytest.fail("two held it")
+
+
 def test_a_lock_is_free_after_an_error(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="inside"), files.lock(str(tmp_path / "lock"), "me", 0):
             raise ValueError("inside")
 
 
-@pytest.mark.xfail(
-    strict=True, raises=pytest.fail.Exception, reason="lock() keeps a file that was removed while it waited"
-)
 def test_a_lock_whose_file_was_removed_while_it_was_waited_for_is_taken_anew(
     tmp_path: Path, holder: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,8 @@ TARGETS = [
         4,
         "v1",
     ),
+    # a later start that failed (a wrong secret) does not take away that it was good
+    (shipped(1, "v1", "good") + shipped(2, "v1", "failed") + shipped(3, "v2", "good"), 3, "v1"),
     # the same release activated twice (a rotated secret) is one place in the order
     (shipped(1, "v1", "good") + shipped(2, "v2", "good") + shipped(3, "v2", "good"), 3, "v1"),
     # left by a rollback, shipped again and good again: a target again

@@ -75,11 +75,6 @@ def test_another_app_is_left_alone(host: Host, live: Systemd) -> None:
     assert os.path.exists(other.boot_unit_file)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the module says that the ledger goes with the data, remove() removes it at once",
-)
 def test_the_ledger_stays_with_the_data(host: Host, live: Systemd) -> None:
     removal.remove(host.layout, live, data=False)
     assert os.path.exists(host.layout.ledger)

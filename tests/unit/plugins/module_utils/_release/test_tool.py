@@ -88,11 +88,6 @@ def test_a_strict_umask_does_not_hide_the_probe_from_the_sandbox(rooms: str, lay
     assert stat.S_IMODE(os.stat(layout.command).st_mode) == 0o755
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="install() takes the link `current` for the whole tool, and writes the command after it",
-)
 def test_a_command_that_is_missing_is_written_again(rooms: str, layout: Layout) -> None:
     tool.install(layout, *tool.pack(rooms))
     files.remove(layout.command)
