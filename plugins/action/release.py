@@ -52,8 +52,13 @@ class ActionModule(ActionBase):
         config = _release_config.make({**args["config"], "secrets": args["secrets"]})
         if not args["index_id"]:
             if self._task.check_mode:
-                return {"changed": True, "msg": f"{layout.app}: nothing is published yet; it would be built, tested and released"}
-            raise ContainerlessError(f"channel {args['channel']!r} of {args['store']} names no release of {layout.app}; upload one first")
+                return {
+                    "changed": True,
+                    "msg": f"{layout.app}: nothing is published yet; it would be built, tested and released",
+                }
+            raise ContainerlessError(
+                f"channel {args['channel']!r} of {args['store']} names no release of {layout.app}; upload one first"
+            )
         info = args["observed"]
         repository = Repository(open_store(args["store"]), layout.app)
         templates = Templates(release=Path(args["templates"]), sandbox=Path(args["sandbox_templates"]))
@@ -85,7 +90,17 @@ class ActionModule(ActionBase):
         return str(remote)
 
     def _on_host(self, args: dict[str, Any], extra: dict[str, Any] | None = None) -> dict[str, Any]:
-        passed = ("name", "state", "secrets", "drain", "lock_wait", "migrations", "to", "accept_newer_schema", "remove_data")
+        passed = (
+            "name",
+            "state",
+            "secrets",
+            "drain",
+            "lock_wait",
+            "migrations",
+            "to",
+            "accept_newer_schema",
+            "remove_data",
+        )
         reason = args["untested_reason"] and f"untested: {args['untested_reason']}"
         request = {
             **{name: args[name] for name in passed},
@@ -104,4 +119,6 @@ class ActionModule(ActionBase):
 
     def _say(self, layout: Layout, what: str) -> None:
         """One line of progress a phase: a release may take a minute and a person watches."""
-        self._display.display(f"  {self._vars.get('inventory_hostname', 'host')}: {layout.app} {what} ...", color="blue")
+        self._display.display(
+            f"  {self._vars.get('inventory_hostname', 'host')}: {layout.app} {what} ...", color="blue"
+        )

@@ -11,14 +11,24 @@ from typing import Any
 def _row(host: dict[str, Any]) -> tuple[str, ...]:
     app = host["app_release_status"]["app"]
     down = sorted(name for name, shown in app["processes"].items() if not shown.startswith("active"))
-    state = "running" if app["running"] else f"DOWN: {', '.join(down)}" if down else "not running" if app["release"] else "-"
+    state = (
+        "running"
+        if app["running"]
+        else f"DOWN: {', '.join(down)}"
+        if down
+        else "not running"
+        if app["release"]
+        else "-"
+    )
     return (host["inventory_hostname"], app["release"] or "nothing", str(app["activation"] or "-"), state)
 
 
 def status_table(hosts: list[dict[str, Any]]) -> list[str]:
     """Return one line a host: name, release, activation, state; hosts that could not be read say so."""
     rows = [
-        _row(host) if "app" in (host.get("app_release_status") or {}) else (host["inventory_hostname"], "unknown", "-", "not read")
+        _row(host)
+        if "app" in (host.get("app_release_status") or {})
+        else (host["inventory_hostname"], "unknown", "-", "not read")
         for host in hosts
     ]
     table = [("host", "release", "no.", "state"), *rows]

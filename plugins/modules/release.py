@@ -12,7 +12,8 @@ version_added: 0.1.0
 author:
   - containerless.django contributors
 description:
-  - One transaction on the host - preflight, unpack, stage, verify, migrate, start, health, commit, confirm, drain, finish.
+  - One transaction on the host - preflight, unpack, stage, verify, migrate, start, health, commit, confirm, drain,
+    finish.
   - A failure before the commit leaves what is live untouched; a failure after it goes back by itself.
   - Use it through the role P(containerless.django.app_release#role), whose variables carry the defaults.
   - Needs root on the host. The target needs Python 3.9 or newer and systemd 252 or newer, and no network.
@@ -31,7 +32,7 @@ options:
   state:
     description:
       - V(present) makes the release live. Nothing changes when it is live already with the same secrets.
-      - V(rolled_back) goes back to the last good release before the active one, or to O(to). It needs no store and no network.
+      - V(rolled_back) goes back to the last good release before the active one, or to O(to). Needs no store, no network.
       - V(absent) takes the app off the host, but keeps its data unless O(remove_data).
     type: str
     choices: [present, rolled_back, absent]
@@ -48,8 +49,9 @@ options:
     type: str
     default: ""
   observed:
-    description: What M(containerless.django.release_info) returned for this host. Read first on all hosts, so that an unreachable
-      one stops the run before anything is changed.
+    description:
+      - What M(containerless.django.release_info) returned for this host. It is read first on all hosts, so that an
+        unreachable one stops the run before anything is changed.
     type: dict
   config:
     description: Configuration of the release. All of it goes into the release id.

@@ -51,7 +51,9 @@ def _check_numbers(options: dict[str, Any]) -> None:
         if number < 1:
             raise ContainerlessError(f"{option} is {number}; it must be at least 1")
     if not options["health"]["status"]:
-        raise ContainerlessError("app_release_health_status is empty; it must list at least one good status, such as 200")
+        raise ContainerlessError(
+            "app_release_health_status is empty; it must list at least one good status, such as 200"
+        )
 
 
 def make(options: dict[str, Any]) -> dict[str, Any]:
@@ -68,9 +70,13 @@ def make(options: dict[str, Any]) -> dict[str, Any]:
     if not _HOST.fullmatch(options["domain"]):
         raise ContainerlessError(f"app_release_domain {options['domain']!r} is not a host name")
     if not _PATH.fullmatch(options["health"]["path"]):
-        raise ContainerlessError(f"app_release_health_path {options['health']['path']!r} must start with / and hold no space")
+        raise ContainerlessError(
+            f"app_release_health_path {options['health']['path']!r} must start with / and hold no space"
+        )
     if not _EXPOSURE.fullmatch(options["max_exposure"]) or float(options["max_exposure"]) > 10:
-        raise ContainerlessError(f"app_sandbox_max_exposure {options['max_exposure']!r} must look like 0.5, from 0 to 10")
+        raise ContainerlessError(
+            f"app_sandbox_max_exposure {options['max_exposure']!r} must look like 0.5, from 0 to 10"
+        )
     return {
         "env": {name: _text(value) for name, value in env.items()},
         "secrets": sorted(secrets),

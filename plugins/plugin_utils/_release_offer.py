@@ -40,7 +40,8 @@ def check_host(host: dict[str, Any]) -> None:
     """Raise when the host's systemd would ignore parts of the sandbox."""
     if host["systemd"] < OLDEST_SYSTEMD:
         raise ContainerlessError(
-            f"systemd {host['systemd']} is older than {OLDEST_SYSTEMD}: it would ignore parts of the sandbox; upgrade the host"
+            f"systemd {host['systemd']} is older than {OLDEST_SYSTEMD}: it would ignore parts of the sandbox;"
+            " upgrade the host"
         )
 
 

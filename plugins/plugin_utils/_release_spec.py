@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The arguments of the release action, as ansible-core's validator reads them. Documented in plugins/modules/release.py."""
+"""The arguments of the release action, as ansible-core's validator reads them; plugins/modules/release.py says more."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _PROBE = f"/usr/local/lib/{PREFIX}/current/{PREFIX}/_release/probes/applied_migr
 
 
 def unit_quote(word: str) -> str:
-    """Quote a word for ExecStart= and Environment=: C escapes, and % and $ doubled (systemd.service(5), systemd.unit(5))."""
+    """Quote a word for ExecStart=: C escapes, and % and $ doubled (systemd.service(5), systemd.unit(5))."""
     text = str(word).replace("\\", "\\\\").replace("%", "%%").replace("$", "$$")
     if _SAFE.fullmatch(text):
         return text
@@ -51,7 +51,11 @@ class Templates:
     def environment(self) -> jinja2.Environment:
         loader = jinja2.FileSystemLoader([str(self.release), str(self.sandbox)])
         made = jinja2.Environment(
-            loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+            loader=loader,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
         )
         made.filters["unit_quote"] = unit_quote
         made.filters["environment_quote"] = environment_quote
@@ -104,7 +108,10 @@ def render(templates: Templates, context: Context) -> tuple[dict[str, str], str]
         "release_id": context.release_id,
         "systemd_version": context.systemd_version,
         "env": _environment(context),
-        **{key: config[key] for key in ("secrets", "secrets_as", "proxy_group", "start_timeout", "stop_timeout", "task_timeout")},
+        **{
+            key: config[key]
+            for key in ("secrets", "secrets_as", "proxy_group", "start_timeout", "stop_timeout", "task_timeout")
+        },
     }
     sandbox = config["sandbox"]
     units: dict[str, str] = {}

@@ -70,7 +70,7 @@ class Story:
         self.machine: dict[str, str] = {}
 
     def play(self, title: str, playbook: str, *extra: str, refused: str = "") -> None:
-        """Run a playbook and add a row. `refused` is a text that a refusal must contain; empty means it must succeed."""
+        """Run a playbook and add a row; with `refused` it must end in a refusal that contains this text."""
         before, started = self.tally(), time.monotonic()
         console.print(f"\n[bold]{title}[/bold]")
         rc, tail = run_playbook(playbook, *extra)
@@ -147,7 +147,9 @@ def prepare(story: Story) -> None:
     STORE.mkdir()
     history.create(SOURCE)
     (INVENTORY / "group_vars/all.json").write_text(json.dumps(SETTINGS, indent=2), encoding="utf-8")
-    (INVENTORY / "localhost.yml").write_text("ungrouped: {hosts: {localhost: {ansible_connection: local}}}\n", encoding="utf-8")
+    (INVENTORY / "localhost.yml").write_text(
+        "ungrouped: {hosts: {localhost: {ansible_connection: local}}}\n", encoding="utf-8"
+    )
     started = time.monotonic()
     console.print("[bold]A throwaway machine[/bold] (the first time its image is built, which takes minutes)")
     rc, tail = run_playbook(
@@ -176,13 +178,22 @@ def ship(story: Story, tag: str, title: str, refused: str = "") -> None:
 
 def closing(story: Story) -> None:
     table = Table(box=None, pad_edge=False, width=80)
-    for head, justify in (("step", "left"), ("s", "right"), ("live release", "left"), ("ok", "right"), ("failed", "right"), ("exp.", "right")):
+    for head, justify in (
+        ("step", "left"),
+        ("s", "right"),
+        ("live release", "left"),
+        ("ok", "right"),
+        ("failed", "right"),
+        ("exp.", "right"),
+    ):
         table.add_column(head, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for row in story.rows:
         asked = (str(row.requests.answered), str(row.requests.failed)) if row.requests else ("-", "-")
         table.add_row(row.step, f"{row.seconds:.0f}", row.release, *asked, row.exposure)
     total = story.tally()
-    table.add_row("total", f"{sum(row.seconds for row in story.rows):.0f}", "", str(total.answered), str(total.failed), "")
+    table.add_row(
+        "total", f"{sum(row.seconds for row in story.rows):.0f}", "", str(total.answered), str(total.failed), ""
+    )
     console.print()
     console.print(table)
     if total.failed:

@@ -9,4 +9,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "shared/testinfra"))
 
-from shop import *  # noqa: E402, F403
+from shop import *  # noqa: F403

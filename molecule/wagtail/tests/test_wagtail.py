@@ -15,7 +15,9 @@ UPLOAD = Path(__file__).with_name("upload.py").read_text(encoding="utf-8")
 
 
 def ask(host: Host, path: str) -> tuple[int, str]:
-    done = host.run(f"curl -sS -H 'Host: {DOMAIN}' -w '\\n%{{http_code}} %{{content_type}}' http://127.0.0.1{path} -o /tmp/answer")
+    done = host.run(
+        f"curl -sS -H 'Host: {DOMAIN}' -w '\\n%{{http_code}} %{{content_type}}' http://127.0.0.1{path} -o /tmp/answer"
+    )
     return int(done.stdout.split()[0] or 0), done.stdout.split()[-1]
 
 
@@ -35,7 +37,9 @@ def make_editor(host: Host) -> None:
         "STATE_DIRECTORY=/var/lib/containerless/site/data CREDENTIALS_DIRECTORY=/tmp/throwaway "
         f"STATIC_ROOT={tree}/static DJANGO_SETTINGS_MODULE=mysite.settings.production PYTHONDONTWRITEBYTECODE=1"
     )
-    host.check_output("mkdir -p /tmp/throwaway && printf throwaway > /tmp/throwaway/SECRET_KEY && chmod -R a+rX /tmp/throwaway")
+    host.check_output(
+        "mkdir -p /tmp/throwaway && printf throwaway > /tmp/throwaway/SECRET_KEY && chmod -R a+rX /tmp/throwaway"
+    )
     with host.sudo():
         host.check_output(f'cd {tree}/app && sudo -u cl-site env {env} {tree}/venv/bin/python -c "{script}"')
 

@@ -5,6 +5,8 @@
 Prints the address of the image. Usage: python3 upload.py DOMAIN USER PASSWORD
 """
 
+from __future__ import annotations
+
 import http.cookiejar
 import re
 import struct
@@ -47,7 +49,9 @@ def main(domain, user, password):
     ask("/admin/login/", urllib.parse.urlencode(login).encode())
     fields = {"csrfmiddlewaretoken": token(ask("/admin/images/add/")), "title": "red", "collection": "1"}
     parts = [f'--xyz\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n'.encode() for k, v in fields.items()]
-    head = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="red.png"\r\nContent-Type: image/png\r\n\r\n'
+    head = (
+        b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="red.png"\r\nContent-Type: image/png\r\n\r\n'
+    )
     body = b"".join([*parts, head, png(640, 480), b"\r\n--xyz--\r\n"])
     ask("/admin/images/add/", body, "multipart/form-data; boundary=xyz")
     listing = ask("/admin/images/")

@@ -53,7 +53,9 @@ def check_process_name(value: str) -> str:
 def check_version(value: str) -> str:
     """Return the version, or raise: up to 48 of letters, digits, dot and underscore, no dash (it ends the version in a release id)."""
     return _checked(
-        VERSION, value, f"version {value!r} must be at most 48 letters, digits, dots and underscores (app_build_version)"
+        VERSION,
+        value,
+        f"version {value!r} must be at most 48 letters, digits, dots and underscores (app_build_version)",
     )
 
 

@@ -73,7 +73,9 @@ MANIFEST: Schema = _object(
         "schema": {"const": "containerless.manifest/v1"},
         "project": _string(APP_NAME),
         "version": _string(VERSION),
-        "source": _object({"commit": _string("[0-9a-f]{40,64}"), "tree": _string("[0-9a-f]{40,64}"), "dirty": {"type": "boolean"}}),
+        "source": _object(
+            {"commit": _string("[0-9a-f]{40,64}"), "tree": _string("[0-9a-f]{40,64}"), "dirty": {"type": "boolean"}}
+        ),
         "source_date_epoch": _COUNT,
         "tar": _object({"sha256": _SHA, "size": _COUNT}),
         "tree": _object({"sha256": _SHA, "files": _COUNT, "bytes": _COUNT}),
@@ -168,9 +170,7 @@ JOURNAL: Schema = _object(
         "kind": {"enum": ["release", "rollback"]},
         "run": _string(r"[0-9a-zA-Z._-]{1,64}"),
         "step": {"enum": list(STEPS)},
-        "from": _nullable(
-            _object({"activation": _ACTIVATION, "release": _string(RELEASE_ID), "content_id": _SHA})
-        ),
+        "from": _nullable(_object({"activation": _ACTIVATION, "release": _string(RELEASE_ID), "content_id": _SHA})),
         "to": _object({"activation": _ACTIVATION, "release": _string(RELEASE_ID), "content_id": _SHA}),
         "boot_id": _string("[0-9a-f-]{36}"),
     }
@@ -226,7 +226,9 @@ def _errors(schema: Schema, value: t.Any, path: str) -> t.Iterator[str]:
         return
     if "pattern" in schema and not re.search(schema["pattern"].replace("$", r"\Z"), value):
         yield f"{path} is {value!r}, which does not match {schema['pattern']}"
-    if value is not None and ("minimum" in schema and value < schema["minimum"] or "maximum" in schema and value > schema["maximum"]):
+    if value is not None and (
+        ("minimum" in schema and value < schema["minimum"]) or ("maximum" in schema and value > schema["maximum"])
+    ):
         yield f"{path} is {value}, outside its bounds"
     if isinstance(value, list):
         yield from _list_errors(schema, value, path)

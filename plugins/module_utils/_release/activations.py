@@ -75,7 +75,9 @@ class Activations:
         try:
             applied = json.loads(files.read(answer) or b"")
         except ValueError:
-            raise ContainerlessError("reading the applied migrations gave no answer; see the journal of its unit") from None
+            raise ContainerlessError(
+                "reading the applied migrations gave no answer; see the journal of its unit"
+            ) from None
         return database.compare(django["migrations"], [(app, name) for _alias, app, name in applied])
 
     def migrate(self, ref: Ref) -> None:
@@ -87,7 +89,9 @@ class Activations:
         try:
             self.systemd.start(unit)
         except ContainerlessError:
-            raise ContainerlessError(f"{what} failed: {self.systemd.journal(unit, 12) or 'its journal is empty'}") from None
+            raise ContainerlessError(
+                f"{what} failed: {self.systemd.journal(unit, 12) or 'its journal is empty'}"
+            ) from None
 
     def healthy(self, stored: Stored, ref: Ref) -> health.Answer:
         """Wait for good answers on the private socket, and for the other processes to stay up."""

@@ -71,7 +71,15 @@ def _history(options: argparse.Namespace) -> int:
         return 0
     head = ("", "no.", "release", "state", "time", "who", "why")
     rows = [
-        ("*" if r["active"] else "", str(r["activation"]), r["release"], r["state"], r["time"], r["who"], _first_line(r["why"]))
+        (
+            "*" if r["active"] else "",
+            str(r["activation"]),
+            r["release"],
+            r["state"],
+            r["time"],
+            r["who"],
+            _first_line(r["why"]),
+        )
         for r in report["releases"]
     ]
     print(_table([head, *rows]))

@@ -113,7 +113,9 @@ class Engine:
         """Return the ledger line to go back to. Raises when there is none, or `to` was never good here."""
         origin = self.state.active
         if origin is None:
-            raise ContainerlessError(f"{self.layout.app} has no active release on this host, so there is nothing to go back from")
+            raise ContainerlessError(
+                f"{self.layout.app} has no active release on this host, so there is nothing to go back from"
+            )
         if not to:
             found = ledger.rollback_target(self.state.entries, origin.activation)
             if found is None:
@@ -184,7 +186,9 @@ class Engine:
     def _transaction(self, kind: str, target: Ref) -> t.Iterator[None]:
         files.directory(self.layout.var)
         origin = self.state.active
-        self._journal = Journal(kind=kind, run=self.run, step="preflight", origin=origin, target=target, boot_id=_boot_id())
+        self._journal = Journal(
+            kind=kind, run=self.run, step="preflight", origin=origin, target=target, boot_id=_boot_id()
+        )
         try:
             yield
         except Exception as exc:

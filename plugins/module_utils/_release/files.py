@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import shutil
@@ -136,15 +135,18 @@ def _locked(path: str, deadline: float) -> int:
 
 
 def _wait_for(fd: int, path: str, deadline: float) -> None:
-    while True:
-        try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            if exc.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            if time.monotonic() >= deadline:
-                holder = os.pread(fd, 400, 0).decode("utf-8", "replace").strip()
-                raise ContainerlessError(
-                    f"another release holds {path} ({holder}); wait for it or raise app_release_lock_wait"
-                ) from None
-            time.sleep(0.1)
+    while not _try_lock(fd):
+        if time.monotonic() >= deadline:
+            holder = os.pread(fd, 400, 0).decode("utf-8", "replace").strip()
+            raise ContainerlessError(
+                f"another release holds {path} ({holder}); wait for it or raise app_release_lock_wait"
+            )
+        time.sleep(0.1)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

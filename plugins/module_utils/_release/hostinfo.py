@@ -36,7 +36,7 @@ def pythons(run: Run) -> dict[str, str]:
             soabi = str(sysconfig.get_config_var("SOABI"))
         else:
             rc, out, _err = run([real, "-IS", "-c", _ASK])
-            soabi, name = (out.split() + ["", ""])[:2] if rc == 0 else ("", "")
+            soabi, name = [*out.split(), "", ""][:2] if rc == 0 else ("", "")
             if name != "cpython":
                 continue
         found.setdefault(soabi, real)

@@ -66,7 +66,7 @@ def diff(
     before: tuple[dict[str, t.Any] | None, dict[str, t.Any] | None, dict[str, str]],
     after: tuple[dict[str, t.Any] | None, dict[str, t.Any] | None, dict[str, str]],
 ) -> dict[str, str]:
-    """Return Ansible's before/after pair: version, distributions, migrations, env keys, units; no values, no secrets."""
+    """Return Ansible's before/after pair: version, distributions, migrations, env keys, units; no values."""
     return {
         "before_header": "live release",
         "after_header": "wanted release",

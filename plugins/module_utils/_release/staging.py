@@ -134,7 +134,9 @@ def _public_folder(path: str, uid: int, gid: int) -> None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
-        raise ContainerlessError(f"{path} is not a folder; app_release_public_dirs names folders of the app's data") from None
+        raise ContainerlessError(
+            f"{path} is not a folder; app_release_public_dirs names folders of the app's data"
+        ) from None
     try:
         os.fchown(fd, uid, gid)
         os.fchmod(fd, 0o2750)

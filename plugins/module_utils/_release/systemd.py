@@ -22,7 +22,9 @@ Run = t.Callable[[t.Sequence[str]], "tuple[int, str, str]"]
 
 def run(argv: t.Sequence[str]) -> tuple[int, str, str]:
     """Run a program to its end, without a shell and without a terminal."""
-    done = subprocess.run(list(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run(
+        list(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -101,7 +103,9 @@ class Systemd:
 
     def ensure_user(self) -> None:
         """Make the app's system user; sysusers.d(5) does nothing when it exists."""
-        self._do("systemd-sysusers", "--inline", f'u {self.layout.user} - "{PREFIX} {self.layout.app}" {self.layout.data}')
+        self._do(
+            "systemd-sysusers", "--inline", f'u {self.layout.user} - "{PREFIX} {self.layout.app}" {self.layout.data}'
+        )
 
     # Instances: a template of the release becomes the unit of an activation.
 

@@ -16,7 +16,12 @@ MANIFEST: dict[str, t.Any] = {
     "source_date_epoch": 1700000000,
     "tar": {"sha256": SHA, "size": 59432960},
     "tree": {"sha256": SHA, "files": 6251, "bytes": 48100000},
-    "python": {"implementation": "cpython", "version": "3.11", "soabi": "cpython-311-x86_64-linux-gnu", "magic": "a70d0d0a"},
+    "python": {
+        "implementation": "cpython",
+        "version": "3.11",
+        "soabi": "cpython-311-x86_64-linux-gnu",
+        "magic": "a70d0d0a",
+    },
     "platform": {"machine": "x86_64", "libc": "glibc", "libc_min": "2.17"},
     "distributions": [{"name": "django", "version": "5.2.19", "file": "django-5.2.19-py3-none-any.whl", "sha256": SHA}],
     "processes": {"web": ["gunicorn", "shop.wsgi"], "worker": ["python", "manage.py", "worker"]},

@@ -19,7 +19,9 @@ def test_names_inside_the_bound(name: str) -> None:
     assert names.check_process_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "Shop", "1shop", "shop-admin", "_shop", "a" * 25, "shop\n", "shöp", "../x", "a b"])
+@pytest.mark.parametrize(
+    "name", ["", "Shop", "1shop", "shop-admin", "_shop", "a" * 25, "shop\n", "shöp", "../x", "a b"]
+)
 def test_names_outside_the_bound_are_refused_by_name(name: str) -> None:
     with pytest.raises(ContainerlessError, match="app_name"):
         names.check_app_name(name)

@@ -38,6 +38,8 @@ SQUASHES = [
     ("Django goes on with the parts", [ONE, TWO, SQUASH], "1", "2", "2", ""),
     ("Django leaves the parts out", [ONE, TWO, SQUASH, migration("3")], "", "1_squashed_2 3", "", ""),
 ]
+
+
 def names(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(("shop", name) for name in text.split())
 

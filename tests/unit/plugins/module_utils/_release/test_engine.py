@@ -571,3 +571,32 @@ def test_a_refusal_leaves_nothing_of_an_app_that_is_not_there(host: Host) -> Non
     with pytest.raises(ContainerlessError, match="no active release"):
         rollback(host)
     assert not os.path.exists(host.layout.var)
+
+
+def test_a_secret_that_a_crash_kept_from_going_live_is_still_stale(
+    host: Host, artifacts: dict[str, Artifact], group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotated = desired(artifacts["1.0"], group, {"SECRET_KEY": "new-value"})
+
+    def reset() -> None:
+        empty(host)
+        release(host, desired(artifacts["1.0"], group, {"SECRET_KEY": "old-value"}))
+
+    for _at in crashes(host, monkeypatch, lambda: release(host, rotated), reset):
+        recover(host)
+        state = State.read(host.layout)
+        assert state.active is not None
+        value = files.read(f"{host.layout.activation_secrets(state.active.activation)}/SECRET_KEY")
+        found = hostinfo.observe(state, Systemd(host.layout, host), rotated.content_id, rotated.secrets)
+        assert value == b"new-value" or found.stale_secrets == ("SECRET_KEY",)
+
+
+def test_a_restart_that_was_reverted_does_not_take_a_good_release_out_of_the_way_back(
+    host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("1.0", "2.0"):
+        release(host, wanted[version])
+    interrupt(host, wanted["2.0"], "confirm", monkeypatch)
+    assert recover(host) == "revert"
+    release(host, wanted["3.0"], accept_migrations=True)
+    assert rollback(host, accept_newer_schema=True).release == wanted["2.0"].release_id

@@ -57,8 +57,9 @@ def test_a_torn_last_line_is_not_counted(cut: int) -> None:
 @pytest.mark.parametrize("line", range(len(STORY) - 1))
 def test_an_edited_or_removed_line_is_noticed(line: int) -> None:
     lines = data(STORY).splitlines(keepends=True)
+    edited = lines[line].replace(b'"who":"ops"', b'"who":"eve"')
     with pytest.raises(InvalidDocument, match="ledger line"):
-        ledger.parse(b"".join(lines[:line] + [lines[line].replace(b'"who":"ops"', b'"who":"eve"')] + lines[line + 1 :]))
+        ledger.parse(b"".join([*lines[:line], edited, *lines[line + 1 :]]))
     with pytest.raises(InvalidDocument, match="ledger line"):
         ledger.parse(b"".join(lines[:line] + lines[line + 1 :]))
 
