@@ -80,6 +80,10 @@ class ActionModule(ActionBase):
         """Build on the host; return its documents, with the blob beside the bundle."""
         project, options = request.project, request.project.options
         cache = Path(str(args["cache"])) if args["cache"] else cache_folder(os.environ)
+        if self._connection.become:
+            raise ContainerlessError(
+                "artifact needs no root on the build host and fetches as who connects: become: false"
+            )
         with self._step("wheels"):
             wheels, fetched = _wheels.wheels_for(project.lock, target, options.lock, cache)
         self._say(f"{len(wheels)} wheels, {fetched} of them fetched; sending them to the build host")
