@@ -15,8 +15,6 @@ import typing as t
 
 from .errors import InvalidDocument
 
-Json = t.Union[None, bool, int, str, t.List["Json"], t.Dict[str, "Json"]]
-
 
 def _refuse_floats(value: t.Any, path: str) -> None:
     if isinstance(value, float):
