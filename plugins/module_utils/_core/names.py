@@ -22,7 +22,7 @@ PROCESS_NAME = r"[a-z][a-z0-9_]{0,23}"
 VERSION = r"[0-9A-Za-z][0-9A-Za-z._]{0,47}"
 DIGEST = r"[0-9a-f]{64}"
 RELEASE_ID = VERSION + r"-[0-9a-f]{12}"
-SECRET_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+ENVIRONMENT_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 MAX_ACTIVATION = 999_999
 MAX_SOCKET_PATH = 107
 MAX_UNIT_NAME = 255
@@ -51,7 +51,7 @@ def check_process_name(value: str) -> str:
 
 
 def check_version(value: str) -> str:
-    """Return the version, or raise: up to 48 of letters, digits, dot and underscore, no dash (it ends the version in a release id)."""
+    """Return the version, or raise: up to 48 letters, digits, dots and underscores; a dash would end it in a release id."""
     return _checked(
         VERSION,
         value,
@@ -103,7 +103,7 @@ class Layout:
 
     @property
     def static(self) -> str:
-        """Static files of every release of this host, for the proxy: a page of the old release finds its files after a flip."""
+        """Static files of all releases of this host, for the proxy: an old page finds its files after a flip."""
         return f"{self.srv}/static"
 
     @property

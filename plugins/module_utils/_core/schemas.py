@@ -15,7 +15,7 @@ import typing as t
 from .errors import InvalidDocument
 from .names import APP_NAME, DIGEST, MAX_ACTIVATION, PROCESS_NAME, RELEASE_ID, VERSION
 
-Schema = t.Dict[str, t.Any]
+Schema = dict[str, t.Any]
 
 _TYPES: dict[str, t.Callable[[t.Any], bool]] = {
     "object": lambda value: isinstance(value, dict),

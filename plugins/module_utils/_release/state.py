@@ -11,7 +11,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .._core import canonical, schemas
-from .._core.names import SECRET_NAME, Layout
+from .._core.names import ENVIRONMENT_NAME, Layout
 from . import files, journal, ledger
 from .journal import Journal, Ref
 
@@ -127,7 +127,7 @@ class State:
     def secrets(self) -> dict[str, str]:
         """Return the newest value of each secret that went live."""
         try:
-            names = sorted(name for name in os.listdir(self.layout.secrets) if re.fullmatch(SECRET_NAME, name))
+            names = sorted(name for name in os.listdir(self.layout.secrets) if re.fullmatch(ENVIRONMENT_NAME, name))
         except FileNotFoundError:
             return {}
         return {name: (files.read(f"{self.layout.secrets}/{name}") or b"").decode() for name in names}
