@@ -51,7 +51,7 @@ def check_process_name(value: str) -> str:
 
 
 def check_version(value: str) -> str:
-    """Return the version, or raise: up to 48 letters, digits, dots and underscores; a dash would end it in a release id."""
+    """Return the version, or raise: up to 48 letters, digits, dots and underscores; a dash ends it in a release id."""
     return _checked(
         VERSION,
         value,

@@ -48,7 +48,7 @@ class Activations:
                 files.write(f"{folder}/{name}", values[name].encode(), 0o600)
 
     def verify(self, stored: Stored, ref: Ref) -> dict[str, float]:
-        """Have systemd check the units as it reads them; return the exposure of each process. Raises above the limit."""
+        """Have systemd check the units as it reads them; return each process's exposure. Raises above the limit."""
         names = [name for name in self.systemd.installed(ref.activation) if name.endswith(".service")]
         exposure.verify(self.systemd.run, [os.path.join(self.layout.units, name) for name in names])
         scores: dict[str, float] = {}

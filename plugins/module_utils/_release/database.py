@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .._core.errors import ContainerlessError
 
 #: (app label, migration name)
-Migration = t.Tuple[str, str]
+Migration = tuple[str, str]
 
 
 def label(migration: Migration) -> str:
@@ -72,7 +72,7 @@ def _left_out(migrations: list[dict[str, t.Any]], done: set[Migration]) -> set[M
 
 
 def refuse_risky(comparison: Comparison, accept: bool) -> None:
-    """Raise when pending migrations would break the release that is live. `accept` is app_release_migrations: accept."""
+    """Raise when pending migrations would break what is live. `accept` is app_release_migrations=accept."""
     if comparison.risky and not accept:
         named = ", ".join(f"{label(key)} ({kind})" for key, kind in comparison.risky)
         raise ContainerlessError(

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host knows of an app: ledger, `active`, journal and the folders of its releases. Only this reads and writes."""
+"""What a host knows of an app: ledger, `active`, journal and the folders of its releases. Nobody else reads them."""
 
 from __future__ import annotations
 
