@@ -92,7 +92,9 @@ class Runner:
         except OSError as exc:
             raise ContainerlessError(f"{what} failed: can't start {argv[0]}: {exc.strerror or exc}") from None
         if status:
-            raise ContainerlessError(f"{what} failed: {tail(output) or f'exit status {status}'}")
+            last = output.strip().rpartition("\n")[2] or f"exit status {status}"
+            context = f"\n{tail(output)}" if "\n" in output.strip() else ""
+            raise ContainerlessError(f"{what} failed: {last}{context}")
         return output
 
 
