@@ -10,7 +10,7 @@ from ansible_collections.containerless.django.plugins.module_utils._core.errors 
 A, B = "a" * 64, "b" * 64
 GOOD = f"""\
 # made by a tool
---index-url https://pypi.example.org/simple
+--index-url https://index.example.org/simple
 Django==5.2.19 \\
     --hash=sha256:{B} \\
     --hash=sha256:{A}
@@ -23,7 +23,7 @@ typing_extensions===4.16.0 --hash sha256:{A}
 
 def test_pins_with_markers_and_hashes() -> None:
     found = lock.parse(GOOD, "requirements.txt")
-    assert found.index_options == ("--index-url https://pypi.example.org/simple",)
+    assert found.index_options == ("--index-url https://index.example.org/simple",)
     assert [(pin.name, pin.version, pin.marker, pin.line) for pin in found.pins] == [
         ("django", "5.2.19", "", 3),
         ("psycopg", "3.3.9", 'python_version >= "3.10"', 7),
