@@ -100,6 +100,8 @@ def main() -> None:
         )
     except ContainerlessError as exc:
         module.fail_json(msg=str(exc))
+    except OSError as exc:
+        module.fail_json(msg=f"{exc.strerror}: {exc.filename} (is become: true set?)", exception=exc)
 
 
 if __name__ == "__main__":

@@ -137,6 +137,8 @@ def main() -> None:
         module.fail_json(msg=str(exc), evidence=exc.evidence)
     except ContainerlessError as exc:
         module.fail_json(msg=str(exc))
+    except OSError as exc:
+        module.fail_json(msg=f"{exc.strerror}: {exc.filename} (is become: true set?)", exception=exc)
     module.exit_json(**result)
 
 

@@ -44,8 +44,10 @@ class Templates:
     sandbox: Path
 
     def revision(self) -> str:
-        """Return the digest of all template sources."""
+        """Return the digest of all template sources and of what renders them."""
         files = sorted([*self.release.glob("*.j2"), *self.sandbox.glob("*.j2")])
+        # The code that fills them in decides about the text too.
+        files += [Path(__file__), Path(str(processes.__file__))]
         return canonical.digest({f"{path.parent.parent.name}/{path.name}": path.read_text("utf-8") for path in files})
 
     def environment(self) -> jinja2.Environment:

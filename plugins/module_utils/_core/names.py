@@ -127,6 +127,10 @@ class Layout:
         """Values of the secrets of one activation: what its units read."""
         return f"{self.activation_run(activation)}/secrets"
 
+    def activation_answer(self, activation: int) -> str:
+        """Where the task that reads the applied migrations writes its answer."""
+        return f"{self.activation_run(activation)}/applied.json"
+
     # State: ours beside the app's own.
     @property
     def var(self) -> str:

@@ -58,7 +58,7 @@ _COUNT: Schema = {"type": "integer", "minimum": 0}
 _ACTIVATION: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ACTIVATION}
 _PAIR: Schema = {"type": "array", "items": _string(), "minItems": 2, "maxItems": 2}
 MIGRATION_CLASSES = ("expand", "breaking", "unknown")
-STATES = ("staged", "active", "good", "failed", "rolled_back")
+STATES = ("staged", "active", "good", "failed", "refused", "rolled_back")
 #: Order of a release on a host; the journal names the step that is under way.
 STEPS = ("preflight", "unpack", "stage", "verify", "migrate", "start", "health", "commit", "confirm", "drain", "finish")
 

@@ -10,7 +10,7 @@ import os
 import time
 
 from .._core.errors import ContainerlessError
-from .._core.names import Layout
+from .._core.names import ENVIRONMENT_NAME, Layout
 from . import database, exposure, files, health
 from .journal import Ref
 from .state import State, Stored
@@ -36,16 +36,20 @@ class Activations:
         self._write_secrets(stored, ref, {**state.secrets(), **(secrets or {})})
         self.systemd.install(state.units(stored.release_id), ref.activation)
 
+    def secrets(self, ref: Ref) -> dict[str, str]:
+        """Return the secrets that an activation was given as files; none after a reboot."""
+        folder = self.layout.activation_secrets(ref.activation)
+        return files.read_folder(folder, ENVIRONMENT_NAME)
+
     def _write_secrets(self, stored: Stored, ref: Ref, values: dict[str, str]) -> None:
         folder = self.layout.activation_secrets(ref.activation)
         files.directory(folder, 0o700)
         names = stored.config["secrets"]
+        for name in names:
+            files.write(f"{folder}/{name}", values[name].encode(), 0o600)
         if stored.config["secrets_as"] == "env":
             text = "".join(f"{name}={env_quote(values[name])}\n" for name in names)
-            files.write(f"{folder}/env", text.encode(), 0o600)
-        else:
-            for name in names:
-                files.write(f"{folder}/{name}", values[name].encode(), 0o600)
+            files.write(f"{self.layout.activation_run(ref.activation)}/secrets.env", text.encode(), 0o600)
 
     def verify(self, stored: Stored, ref: Ref) -> dict[str, float]:
         """Have systemd check the units as it reads them; return each process's exposure. Raises above the limit."""
@@ -65,11 +69,11 @@ class Activations:
         self.systemd.start(*[self.layout.unit(name, ref.activation) for name in names], block=False)
 
     def compare(self, stored: Stored, ref: Ref) -> database.Comparison | None:
-        """Compare the release's migrations with what its database has applied; None without migrations."""
+        """Compare the release's migrations with what its default database has applied; None without migrations."""
         django = stored.manifest["django"]
         if not django or not django["migrations"]:
             return None
-        answer = f"{self.layout.activation_run(ref.activation)}/applied.json"
+        answer = self.layout.activation_answer(ref.activation)
         files.remove(answer)
         self._task(ref, "applied", "reading the applied migrations")
         try:
@@ -78,7 +82,9 @@ class Activations:
             raise ContainerlessError(
                 "reading the applied migrations gave no answer; see the journal of its unit"
             ) from None
-        return database.compare(django["migrations"], [(app, name) for _alias, app, name in applied])
+        return database.compare(
+            django["migrations"], [(app, name) for alias, app, name in applied if alias == "default"]
+        )
 
     def migrate(self, ref: Ref) -> None:
         """Run the pending migrations in the sandbox. Raises with the last lines of their output."""

@@ -65,6 +65,8 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _history(options: argparse.Namespace) -> int:
+    if not os.path.exists(Layout(options.app).ledger):
+        raise ContainerlessError(f"{options.app} was never released on this host; `{PREFIX} status` lists what was")
     report = hostinfo.report(Layout(options.app), Systemd(Layout(options.app)))
     if options.json:
         print(json.dumps(report["releases"], indent=1))
@@ -167,6 +169,7 @@ def main(argv: t.Sequence[str] | None = None) -> t.NoReturn:
     except ContainerlessError as exc:
         print(f"{PREFIX}: {exc}", file=sys.stderr)
         sys.exit(1)
-    except PermissionError as exc:
-        print(f"{PREFIX}: {exc.strerror}: {exc.filename}; run it as root", file=sys.stderr)
+    except OSError as exc:
+        hint = "; run it as root" if isinstance(exc, PermissionError) else ""
+        print(f"{PREFIX}: {exc.strerror}: {exc.filename}{hint}", file=sys.stderr)
         sys.exit(1)

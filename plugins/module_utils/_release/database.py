@@ -71,11 +71,15 @@ def _left_out(migrations: list[dict[str, t.Any]], done: set[Migration]) -> set[M
     return found
 
 
+class Refused(ContainerlessError):
+    """The schema stands against it; the release itself was not judged."""
+
+
 def refuse_risky(comparison: Comparison, accept: bool) -> None:
     """Raise when pending migrations would break what is live. `accept` is app_release_migrations=accept."""
     if comparison.risky and not accept:
         named = ", ".join(f"{label(key)} ({kind})" for key, kind in comparison.risky)
-        raise ContainerlessError(
+        raise Refused(
             f"refused: pending migrations would break the code that is live: {named};"
             " split them into an expanding and a later contracting release, or set app_release_migrations=accept"
         )
@@ -85,7 +89,7 @@ def refuse_newer(comparison: Comparison, accept: bool) -> None:
     """Raise when the database is ahead of the release to go back to."""
     if comparison.newer and not accept:
         named = ", ".join(label(key) for key in comparison.newer)
-        raise ContainerlessError(
+        raise Refused(
             f"refused: the database is ahead of that release, which does not know {named};"
             " set app_release_rollback_accept_newer_schema=true if its code works on this schema"
         )

@@ -9,6 +9,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .._core import canonical
+from .._core.errors import ContainerlessError
 from .ledger import GENESIS
 
 
@@ -20,6 +21,10 @@ class Policy:
     lock_wait: float = 0.0
     accept_migrations: bool = False
     accept_newer_schema: bool = False
+
+    def __post_init__(self) -> None:
+        if self.drain < 0 or self.lock_wait < 0:
+            raise ContainerlessError("app_release_drain and app_release_lock_wait are seconds and can't be negative")
 
 
 @dataclass(frozen=True)

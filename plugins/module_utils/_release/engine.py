@@ -85,6 +85,8 @@ class Engine:
         with self._transaction("rollback", target):
             stored = self._stored(target)
             with self._step("stage"):
+                self._log("staged", target)
+                staging.publish_static(self.layout, target.content_id)
                 self.activations.instantiate(self.state, stored, target)
             with self._step("start"):
                 # The applied migrations are read while the old code starts; its workers wait for the answer.
@@ -92,8 +94,6 @@ class Engine:
                 comparison = self.activations.compare(stored, target)
                 if comparison:
                     database.refuse_newer(comparison, self.policy.accept_newer_schema)
-                # Not before: a refusal says nothing about the release, so the ledger does not call it failed.
-                self._log("staged", target)
                 self.activations.start(stored, target, workers=True)
             self._go_live(stored, target)
         return self._done(target)
@@ -149,8 +149,9 @@ class Engine:
             self.activations.publish(target)
             self._log("active", target)
         with self._step("confirm"):
-            self.state.write_secrets(self._secrets)
             self._log("good", target)
+            # After it: until then a recovery goes back to what the old secrets belong to.
+            self.state.write_secrets(self._secrets)
             if origin is not None and self._journal.kind == "rollback":
                 self._log("rolled_back", origin)
         with self._step("drain"):
@@ -171,14 +172,20 @@ class Engine:
             self._close("failed", left.target, reason)
         elif action == "revert":
             self._revert(left.origin, left.target, reason)
-        elif not self.state.is_good(left.target):
-            self._log("good", left.target, reason)
-        if action == "finish" and left.kind == "rollback" and left.origin is not None:
-            self._close("rolled_back", left.origin, reason)
+        else:
+            self._finish(left, reason)
         self.activations.publish(self.state.active)
         self.activations.forget_others(self.state.active)
         self.state.clear_journal()
         return action
+
+    def _finish(self, left: Journal, reason: str) -> None:
+        """Do again what follows a commit that counts."""
+        if not self.state.is_good(left.target):
+            self._log("good", left.target, reason)
+        self.state.write_secrets(self.activations.secrets(left.target))
+        if left.kind == "rollback" and left.origin is not None:
+            self._close("rolled_back", left.origin, reason)
 
     # The frame around the steps.
 
@@ -219,7 +226,8 @@ class Engine:
         if self.state.active == target:
             self._revert(origin, target, reason)
         else:
-            self._close("failed", target, reason)
+            # A refusal says nothing against the release.
+            self._close("refused" if isinstance(exc, database.Refused) else "failed", target, reason)
         self.activations.publish(self.state.active)
         self.systemd.uninstall(target.activation)
         self.state.clear_journal()

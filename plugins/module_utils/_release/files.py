@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import time
 import typing as t
@@ -46,6 +47,15 @@ def read(path: str) -> bytes | None:
             return handle.read()
     except FileNotFoundError:
         return None
+
+
+def read_folder(path: str, names: str) -> dict[str, str]:
+    """Return the texts of the files of a folder whose whole name matches; a missing folder holds none."""
+    try:
+        found = sorted(name for name in os.listdir(path) if re.fullmatch(names, name))
+    except FileNotFoundError:
+        return {}
+    return {name: (read(f"{path}/{name}") or b"").decode() for name in found}
 
 
 def remove(path: str) -> None:

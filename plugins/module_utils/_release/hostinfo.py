@@ -65,7 +65,7 @@ def host(systemd: Systemd) -> dict[str, t.Any]:
 
 def _os_release() -> dict[str, str]:
     text = (files.read("/etc/os-release") or b"").decode()
-    return {key: value.strip('"') for key, _, value in (line.partition("=") for line in text.splitlines())}
+    return {key: value.strip("\"'") for key, _, value in (line.partition("=") for line in text.splitlines())}
 
 
 def running(state: State, systemd: Systemd) -> bool:

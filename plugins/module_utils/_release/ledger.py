@@ -108,7 +108,8 @@ def rollback_target(entries: t.Sequence[Entry], active: int) -> Entry | None:
     to a release that somebody left by a rollback. One that never became good is no target; one that was good stays
     one when a later start of it fails, say for a secret that was wrong.
     """
-    latest = {entry.release: entry for entry in entries if entry.state in ("good", "rolled_back")}
+    lived = {entry.activation for entry in entries if entry.state == "good"}
+    latest = {e.release: e for e in entries if e.activation in lived and e.state in ("good", "rolled_back")}
     order: dict[str, int] = {}
     for entry in entries:
         if entry.state == "good":

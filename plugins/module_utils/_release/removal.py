@@ -25,7 +25,7 @@ def remove(layout: Layout, systemd: Systemd, *, data: bool) -> None:
     for number in systemd.activations():
         systemd.uninstall(number)
     if os.path.exists(layout.boot_unit_file):
-        systemd.run(["systemctl", "disable", layout.boot_unit])
+        systemd.run(["systemctl", "disable", "--now", layout.boot_unit])
         files.remove(layout.boot_unit_file)
     for path in (layout.active, layout.journal):
         files.remove(path)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 from dataclasses import dataclass, field
 
@@ -126,11 +125,7 @@ class State:
 
     def secrets(self) -> dict[str, str]:
         """Return the newest value of each secret that went live."""
-        try:
-            names = sorted(name for name in os.listdir(self.layout.secrets) if re.fullmatch(ENVIRONMENT_NAME, name))
-        except FileNotFoundError:
-            return {}
-        return {name: (files.read(f"{self.layout.secrets}/{name}") or b"").decode() for name in names}
+        return files.read_folder(self.layout.secrets, ENVIRONMENT_NAME)
 
     def write_secrets(self, values: dict[str, str]) -> None:
         """Keep the secrets of a release that went live; 0600, in a folder that only root may open."""

@@ -40,7 +40,7 @@ class UnitState:
 
     @property
     def is_up(self) -> bool:
-        return self.active == "active"
+        return self.active in ("active", "reloading")
 
 
 _SHOWN = ("ActiveState", "SubState", "NRestarts", "Result", "ActiveEnterTimestampMonotonic")
@@ -131,14 +131,15 @@ class Systemd:
             return []
 
     def activations(self) -> list[int]:
-        """Return the numbers of the activations that have units below /run."""
-        return sorted({int(name.split("@")[1].split(".")[0]) for name in self.installed()})
+        """Return the numbers of the activations that have units or a folder below /run."""
+        folders = os.listdir(self.layout.run) if os.path.isdir(self.layout.run) else []
+        units = {int(name.split("@")[1].split(".")[0]) for name in self.installed()}
+        return sorted(units | {int(name) for name in folders if name.isdigit()})
 
     def uninstall(self, activation: int) -> None:
-        """Stop and forget an activation: services before sockets, so that nothing is started again."""
+        """Stop and forget an activation; in one call, so that no socket starts its service again."""
         names = self.installed(activation)
-        self.stop(*[name for name in names if name.endswith(".service")])
-        self.stop(*[name for name in names if name.endswith(".socket")])
+        self.stop(*names)
         for name in names:
             files.remove(os.path.join(self.layout.units, name))
             shutil.rmtree(os.path.join(self.layout.units, f"{name}.d"), ignore_errors=True)

@@ -70,6 +70,7 @@ def install(layout: Layout, digest: str, packed: str) -> bool:
         files.write(f"{package}/__init__.py", b"")
         _readable(aside)
         compileall.compile_dir(aside, quiet=2, stripdir=aside, prependdir=target)
+        os.sync()  # a boot after a power cut may run it
         os.rename(aside, target)
     files.link(digest, f"{layout.tools}/current")
     files.write(layout.command, _COMMAND.format(tools=layout.tools, package=PREFIX).encode(), 0o755)

@@ -11,6 +11,8 @@ import sys
 
 
 def main() -> None:
+    # Settings may print; the answer stands alone.
+    answer, sys.stdout = sys.stdout, sys.stderr
     sys.path.insert(0, os.getcwd())
     import django
     from django.db import connections
@@ -21,7 +23,7 @@ def main() -> None:
     for alias in connections:
         for app, name in MigrationRecorder(connections[alias]).applied_migrations():
             found.append([alias, app, name])
-    json.dump(sorted(found), sys.stdout)
+    json.dump(sorted(found), answer)
 
 
 if __name__ == "__main__":

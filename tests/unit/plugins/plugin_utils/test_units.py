@@ -212,7 +212,7 @@ def test_no_directive_is_empty_by_accident(templates: Templates, context: Contex
 
 
 SECRETS = [
-    ({"secrets_as": "env"}, [], ["/run/containerless/shop/%i/secrets/env"]),
+    ({"secrets_as": "env"}, [], ["/run/containerless/shop/%i/secrets.env"]),
     ({"secrets_as": "env", "secrets": []}, [], []),
     ({"secrets": []}, [], []),
 ]
