@@ -32,7 +32,9 @@ def make_index(manifests: list[dict[str, t.Any]]) -> dict[str, t.Any]:
         raise ContainerlessError("an index needs at least one artifact")
     heads = {(m["project"], m["version"], m["source"]["commit"]) for m in manifests}
     if len(heads) != 1:
-        raise ContainerlessError(f"artifacts of different projects, versions or commits can't share an index: {sorted(heads)}")
+        raise ContainerlessError(
+            f"artifacts of different projects, versions or commits can't share an index: {sorted(heads)}"
+        )
     variants = sorted((variant(m) for m in manifests), key=lambda v: (v["soabi"], v["machine"], v["content_id"]))
     needs = [(v["soabi"], v["libc"], v["machine"]) for v in variants]
     if len(set(needs)) != len(needs):
