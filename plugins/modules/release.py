@@ -32,7 +32,7 @@ options:
   state:
     description:
       - V(present) makes the release live. Nothing changes when it is live already with the same secrets.
-      - V(rolled_back) goes back to the last good release before the active one, or to O(to). Needs no store, no network.
+      - V(rolled_back) goes back to the last good release before the active one, or to O(to). Needs no network.
       - V(absent) takes the app off the host, but keeps its data unless O(remove_data).
     type: str
     choices: [present, rolled_back, absent]
