@@ -230,6 +230,8 @@ class Build:
         return {
             **secrets,
             "CREDENTIALS_DIRECTORY": self.at("credentials"),
+            # Empty and thrown away: settings that read the variable are imported as on a host.
+            "STATE_DIRECTORY": self.commands.own(self.at("state")),
             "CONTAINERLESS_BUILD": "1",
             "STATIC_ROOT": static,
             "DJANGO_SETTINGS_MODULE": self.inputs["settings_module"],
