@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 import subprocess
 
 import pytest
@@ -27,7 +28,8 @@ http://packages.test/ nodistro main
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(recipes.Recipe)])
 def test_each_part_of_a_recipe_changes_the_name_of_its_image(field: str) -> None:
     value = getattr(BOOKWORM, field)
-    other = dataclasses.replace(BOOKWORM, **{field: (*value, "x") if isinstance(value, tuple) else value + "x"})
+    change: dict[str, typing.Any] = {field: (*value, "x") if isinstance(value, tuple) else value + "x"}
+    other = dataclasses.replace(BOOKWORM, **change)
     assert other.digest != BOOKWORM.digest
 
 

@@ -67,7 +67,7 @@ SHUT: list[tuple[Respond, dict[str, t.Any], str]] = [
     (answer(200, "else"), {"body": "fine"}, "answered 200 without 'fine' in its body"),
     (by_host, {"host": "other.example.org"}, "answered 400 Bad Request"),
     (by_host, {"scheme": "http"}, "answered 301 Moved Permanently to https://shop.example.org/health"),
-    (lambda request: request.wfile.write(b"hello\r\n"), {}, "no answer: "),
+    (lambda request: request.wfile.write(b"hello\r\n") and None, {}, "no answer: "),
     (lambda request: None, {}, "no answer: "),
 ]
 
