@@ -43,7 +43,8 @@ SETTINGS = {
     "app_release_env": {"DJANGO_SETTINGS_MODULE": "shop.settings", "SHOP_HOSTS": DOMAIN},
     "app_release_secrets": {"SECRET_KEY": "only-for-the-demo-0123456789-abcdefghijklmnopqrstuvwxyz"},
     "app_release_health_path": "/health/",
-    "app_release_health_timeout": 15,
+    "app_release_health_timeout": 8,
+    "app_release_health_stay_up": 1,
     "app_release_drain": 1,
     # What this demo builds is built here and now, on a machine that all four versions share.
     "app_build_store": (FOLDER / "built").as_uri(),
@@ -134,7 +135,7 @@ def run_playbook(playbook: str, *extra: str) -> tuple[int, list[str]]:
 
 def reason(text: str) -> str:
     """Return the sentence that a failed task gave."""
-    found = re.search(r"(?:Task failed: |msg: |\"msg\": \")(.+?)(?: Origin:|\" *}|$)", text)
+    found = re.search(r"(?:Task failed: (?:Module failed: )?|msg: '?)(.+?)(?: Origin:|'? PLAY RECAP|$)", text)
     return (found.group(1) if found else text[-300:]).strip()[:400]
 
 
@@ -181,13 +182,13 @@ def ship(story: Story, tag: str, title: str, refused: str = "") -> None:
 
 
 def closing(story: Story) -> None:
-    table = Table(box=None, pad_edge=False, width=80)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for head, justify in (
         ("step", "left"),
         ("s", "right"),
         ("live release", "left"),
         ("ok", "right"),
-        ("failed", "right"),
+        ("lost", "right"),
         ("exp.", "right"),
     ):
         table.add_column(head, justify=justify, no_wrap=True)  # type: ignore[arg-type]
@@ -220,12 +221,12 @@ def main() -> None:
     if why := story.load.order():
         give_up(f"v1 does not take an order: {why}", [])
     story.load.start()
-    ship(story, "v2", "ship v2, with a migration")
-    ship(story, "v3", "ship v3, breaks on real data", refused="failed at step health")
-    ship(story, "v4", "ship v4, breaking migration", refused="pending migrations would break")
+    ship(story, "v2", "ship v2: a migration")
+    ship(story, "v3", "ship v3: breaks on orders", refused="failed at step health")
+    ship(story, "v4", "ship v4: breaking change", refused="pending migrations would break")
     back = "containerless.django.rollback"
     story.play("rollback to v1", back, refused="the database is ahead")
-    story.play("rollback, schema accepted", back, "-e", '{"app_release_rollback_accept_newer_schema": true}')
+    story.play("rollback, accepted", back, "-e", '{"app_release_rollback_accept_newer_schema": true}')
     story.load.stop()
     closing(story)
     sys.exit(1 if story.tally().failed else 0)

@@ -10,9 +10,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.1
 TIMEOUT_SECONDS = 20
-ORDER_EVERY = 80
+ORDER_EVERY = 40
 PRODUCT = "tea"
 
 
