@@ -22,7 +22,7 @@ units-py39: ## unit tests of module_utils on the oldest target Python, where it 
 molecule: ## Molecule scenarios on throwaway machines: all of them, or SCENARIO=name
 	@$(run) python tools/check.py molecule $(SCENARIO)
 test: ## everything above; what CI runs
-	@$(run) python tools/check.py lint units units-py39 molecule
+	@$(run) python tools/check.py lint units units-py39 molecule demo
 demo: ## the sample project: shipped, upgraded, broken, rolled back
 	@$(run) python tests/demo/demo.py
 build: ## the collection's tarball, in .cache/dist

@@ -115,7 +115,17 @@ def molecule_stages(wanted: Sequence[str] = ()) -> list[Stage]:
     return stages or [Stage("molecule", ["sh", "-c", "echo no scenario in molecule/; exit 1"])]
 
 
-KINDS = {"lint": lint_stages, "units": units_stages, "units-py39": units_py39_stages, "molecule": molecule_stages}
+def demo_stages() -> list[Stage]:
+    return [Stage("demo", ["python", "tests/demo/demo.py", "--remove"])]
+
+
+KINDS = {
+    "lint": lint_stages,
+    "units": units_stages,
+    "units-py39": units_py39_stages,
+    "molecule": molecule_stages,
+    "demo": demo_stages,
+}
 
 
 def tests_in(junit: Path) -> Counts:

@@ -8,6 +8,7 @@ both.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -33,6 +34,7 @@ from load import Load, Tally  # noqa: E402
 FOLDER = ROOT / ".cache/demo"
 SOURCE, STORE, LOG = FOLDER / "shop", FOLDER / "store", FOLDER / "ansible.log"
 INVENTORY = FOLDER / "inventory"
+MACHINES = ("demo", "demo-build")
 DOMAIN = "shop.example.org"
 TAIL_LINES = 40
 SETTINGS = {
@@ -211,8 +213,28 @@ def closing(story: Story) -> None:
     console.print("Remove all:   make clean")
 
 
+def remove() -> None:
+    """Remove the machines, whether the story ended well or not."""
+    for name in MACHINES:
+        options = json.dumps({"name": name, "owner": str(ROOT), "state": "absent"})
+        argv = ["ansible", "localhost", "-c", "local", "-m", "containerless.django.machine", "-a", options]
+        subprocess.run([*argv, *([] if os.geteuid() == 0 else ["--become"])], stdout=subprocess.DEVNULL, check=False)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--remove", action="store_true", help="remove the machines at the end, also after a failure")
+    options = parser.parse_args()
     os.chdir(ROOT)
+    try:
+        tell()
+    finally:
+        if options.remove:
+            remove()
+
+
+def tell() -> None:
+    """Tell the story; ends with 1 when a request was lost."""
     story = Story()
     prepare(story)
     ship(story, "v1", "ship v1")
