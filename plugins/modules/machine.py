@@ -127,17 +127,13 @@ system_state:
 removed: {description: Names of the machines that were removed., returned: absent, type: list, elements: str}
 """
 
-import os
-from pathlib import Path
 from typing import NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._machine import lifecycle
+from ..module_utils._machine import request
 from ..module_utils._machine.errors import MachineError
-from ..module_utils._machine.names import check_name, check_project, project_of
-from ..module_utils._machine.paths import Cache, default_cache
-from ..module_utils._machine.recipes import RECIPES, recipe
+from ..module_utils._machine.recipes import RECIPES
 
 SPEC = {
     "name": {"type": "str", "required": True},
@@ -153,45 +149,11 @@ SPEC = {
 }
 
 
-def present(module: AnsibleModule, cache: Cache, project: str) -> NoReturn:
-    """Make sure that the machine is there."""
-    params = module.params
-    wish = lifecycle.Wish(
-        name=check_name(params["name"]),
-        project=project,
-        recipe=recipe(params["image"]),
-        backend=params["backend"],
-        memory=params["memory"],
-        cpus=params["cpus"],
-        timeout=params["timeout"],
-    )
-    if module.check_mode:
-        running = lifecycle.running(cache, wish)
-        module.exit_json(changed=running is None, **(running.facts() if running else {"project": project}))
-    machine, changed = lifecycle.present(cache, wish)
-    module.exit_json(changed=changed, **machine.facts())
-
-
-def absent(module: AnsibleModule, cache: Cache, project: str) -> NoReturn:
-    """Make sure that it is not there."""
-    everything = lifecycle.names(cache, project)
-    name = module.params["name"]
-    wanted = everything if name == "*" else [check_name(name)]
-    if module.check_mode:
-        removed = [each for each in wanted if each in everything]
-    else:
-        removed = [each for each in wanted if lifecycle.absent(cache, project, each)]
-    module.exit_json(changed=bool(removed), removed=removed, project=project)
-
-
 def main() -> NoReturn:
     """Do what state says."""
     module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
-    params = module.params
     try:
-        cache = Cache(Path(params["cache_dir"] or default_cache(os.environ)))
-        project = check_project(params["project"] or project_of(str(Path(params["owner"] or ".").resolve())))
-        (present if params["state"] == "present" else absent)(module, cache, project)
+        module.exit_json(**request.run(module.params, module.check_mode))
     except MachineError as error:
         module.fail_json(msg=str(error))
     except PermissionError as error:

@@ -84,10 +84,12 @@ options:
 """
 
 EXAMPLES = r"""
-- name: This module is called by containerless.django.release
-  containerless.django.release:
+- name: What the release action calls to go back
+  containerless.django.release_on_host:
     name: shop
     state: rolled_back
+    run: 0a1b2c3d4e5f
+    who: me@control
 """
 
 RETURN = r"""

@@ -10,9 +10,11 @@ has a tree id that names every byte of it.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 import typing as t
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,9 +59,8 @@ class Source:
     tree: str
     time: int
     dirty: bool
-    #: What git needs to find a tree that is in no repository, and the folder that holds it while this object lives.
+    #: What git needs to find a tree that is in no repository.
     env: dict[str, str] = field(default_factory=dict)
-    scratch: t.Any = None
 
     def read(self, name: str) -> bytes | None:
         """Return a committed file, or None when there is none."""
@@ -120,12 +121,12 @@ def _changes(path: Path) -> list[str]:
 
 def _work_tree(path: Path, commit: str, time: int) -> Source:
     """Write what stands in the folder, ignored files left out, into a tree beside the repository's own objects."""
-    scratch = tempfile.TemporaryDirectory(prefix="containerless-")
+    scratch = tempfile.mkdtemp(prefix="containerless-")
     objects = _text(path, "rev-parse", "--path-format=absolute", "--git-path", "objects")
-    Path(scratch.name, "objects").mkdir()
+    Path(scratch, "objects").mkdir()
     env = {
-        "GIT_INDEX_FILE": f"{scratch.name}/index",
-        "GIT_OBJECT_DIRECTORY": f"{scratch.name}/objects",
+        "GIT_INDEX_FILE": f"{scratch}/index",
+        "GIT_OBJECT_DIRECTORY": f"{scratch}/objects",
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
     }
     _text(path, "read-tree", commit, env=env)
@@ -133,7 +134,10 @@ def _work_tree(path: Path, commit: str, time: int) -> Source:
     root = _text(path, "write-tree", env=env)
     prefix = _text(path, "rev-parse", "--show-prefix")
     tree = _text(path, "rev-parse", f"{root}:{prefix}", env=env)
-    return Source(path, commit, tree, time, dirty=True, env=env, scratch=scratch)
+    source = Source(path, commit, tree, time, dirty=True, env=env)
+    # The objects are read as long as somebody holds the source.
+    weakref.finalize(source, shutil.rmtree, scratch, ignore_errors=True)
+    return source
 
 
 def _refuse_submodules(source: Source) -> None:
