@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         try:
             return self._present(args)
         except ContainerlessError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
 
     def _present(self, args: dict[str, Any]) -> dict[str, Any]:
         with self._step("inputs"):

@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
             repository = build_store(args, check_mode=self._task.check_mode)
             return self._present(repository, request, [str(name) for name in args["platforms"]])
         except ContainerlessError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
 
     def _present(self, repository: Repository, request: Request, platforms: list[str]) -> dict[str, Any]:
         found = {name: repository.build(request.key(name)) for name in platforms}

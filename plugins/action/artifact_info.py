@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
                 {"platform": name, "key": key, "content_id": repository.build(key)} for name, key in keys.items()
             ]
         except ContainerlessError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
         return {
             "changed": False,
             "version": request.project.version,

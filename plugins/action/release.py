@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
                 return self._present(args, layout)
             return self._on_host(args)
         except ContainerlessError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
 
     def _present(self, args: dict[str, Any], layout: Layout) -> dict[str, Any]:
         config = _release_config.make({**args["config"], "secrets": args["secrets"]})
@@ -70,7 +70,8 @@ class ActionModule(ActionBase):
         artifact = ""
         if offer.content_id not in info["trees"] and not self._task.check_mode:
             artifact = self._send(repository, offer.content_id, layout)
-        self._say(layout, f"releases {offer.release_id}")
+        if not self._task.check_mode:
+            self._say(layout, f"releases {offer.release_id}")
         digest, packed = tool.pack(str(_ROOMS))
         extra = {
             "desired": offer.desired(),

@@ -36,7 +36,7 @@ class StoreAction(ActionBase):
         try:
             return {**result, **self.act(args)}
         except ContainerlessError as exc:
-            raise AnsibleActionFail(str(exc)) from exc
+            raise AnsibleActionFail(str(exc)) from None
 
     def act(self, args: Args) -> Result:
         """Return the result of the task."""
