@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from testinfra.host import Host
 
 DOMAIN = "shop.example.org"
+PROBE = Path(__file__).with_name("probe.py").read_text(encoding="utf-8")
 
 
 def ask(host: Host, path: str, *options: str) -> tuple[int, str]:
@@ -64,6 +66,29 @@ def test_each_process_is_sandboxed_below_the_limit(host: Host, app: dict[str, ob
         score = re.search(r"Overall exposure level for .*: (\d+\.\d)", out)
         assert score
         assert float(score.group(1)) <= 0.5
+
+
+def test_the_app_writes_only_to_its_own_places_and_executes_nothing_there(host: Host, app: dict[str, object]) -> None:
+    """The probe runs in a unit like the app's own: same text, same drop-in, another command."""
+    units, task = "/run/systemd/system", f"containerless-shop-task.applied@{app['activation']}.service"
+    with host.sudo():
+        host.check_output(f"mkdir -p {units}/containerless-probe@1.service.d")
+        host.check_output(f"cp {units}/{task}.d/50-sandbox.conf {units}/containerless-probe@1.service.d/")
+        host.check_output(f"cat > /usr/local/lib/probe.py <<'END'\n{PROBE}\nEND")
+        host.check_output(
+            rf"sed -E 's#^(ExecStart=\S+) .*#\1 /usr/local/lib/probe.py#; s#%i#{app['activation']}#g;"
+            rf" s#^StandardOutput=.*#StandardOutput=truncate:/run/probe.json#' {units}/{task}"
+            rf" > {units}/containerless-probe@1.service"
+        )
+        host.check_output("systemctl daemon-reload && systemctl start containerless-probe@1.service")
+        found = json.loads(host.check_output("cat /run/probe.json"))
+        host.check_output(f"rm -r {units}/containerless-probe@1.service* /usr/local/lib/probe.py")
+        host.check_output("rm /var/lib/containerless/shop/data/probe")
+    assert found["writable"] == ["/dev/shm", "/tmp", "/var/lib/containerless/shop/data", "/var/tmp"]
+    assert found["executable"] == []
+    # The same program outside, where it may: else the probe would prove nothing.
+    outside = host.run("cd /tmp && STATE_DIRECTORY=/tmp python3 - <<'END'\n" + PROBE + "\nEND")
+    assert "/tmp" in json.loads(outside.stdout)["executable"]
 
 
 def test_a_release_unit_is_never_enabled_but_the_boot_unit_is(host: Host, unit: str) -> None:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 import subprocess
+import typing
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._machine import recipes
