@@ -16,23 +16,23 @@ PLACES = [
     *("/proc", "/root", "/run", "/run/containerless", "/run/systemd/system", "/srv", "/srv/containerless", "/sys"),
     *("/sys/fs/cgroup", "/tmp", "/usr", "/usr/local/bin", "/usr/local/lib/containerless", "/var", "/var/lib"),
     *("/var/lib/containerless", "/var/log", "/var/spool/cron", "/var/tmp", os.environ["STATE_DIRECTORY"]),
-    *(str(Path.cwd()), os.path.dirname(sys.executable), os.path.dirname(os.__file__)),
+    *(str(place) for place in (Path.cwd(), Path(sys.executable).parent, Path(os.__file__).parent)),
 ]
 
 
-def can_write(place):
-    path = os.path.join(place, "probe")
+def can_write(place: str) -> bool:
+    probe = Path(place, "probe")
     try:
-        shutil.copyfile("/usr/bin/true", path)
-        os.chmod(path, 0o700)
+        shutil.copyfile("/usr/bin/true", probe)
+        probe.chmod(0o700)
     except OSError:
         return False
     return True
 
 
-def can_execute(place):
+def can_execute(place: str) -> bool:
     try:
-        return subprocess.run([os.path.join(place, "probe")], check=False).returncode == 0
+        return subprocess.run([Path(place, "probe")], check=False).returncode == 0
     except OSError:
         return False
 
