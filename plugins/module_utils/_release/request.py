@@ -9,7 +9,7 @@ import typing as t
 from dataclasses import asdict
 
 from .._core.names import Layout
-from . import files, hostinfo, plan, removal, tool
+from . import files, hostinfo, plan, removal, staging, tool
 from .desired import Desired, Policy
 from .engine import Engine
 from .state import State
@@ -45,7 +45,11 @@ def present(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     layout, desired = Layout(params["name"]), _desired(params)
     systemd = Systemd(layout)
     if check:
-        return _planned(State.read(layout), systemd, desired)
+        state = State.read(layout)
+        planned = _planned(state, systemd, desired)
+        if planned["changed"]:
+            staging.preflight(layout, desired, state.secrets())
+        return planned
     brought = bool(params["tool"]) and tool.install(layout, params["tool"]["digest"], params["tool"]["packed"])
     engine = _engine(layout, params)
     with engine.locked():
