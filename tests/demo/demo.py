@@ -51,6 +51,8 @@ SETTINGS = {
     # What this demo builds is built here and now, on a machine that all four versions share.
     "app_build_store": (FOLDER / "built").as_uri(),
     "app_build_host": "demo-build",
+    # Looked for once, when the first machines are made.
+    "app_machine_install_packages": False,
 }
 # What a person watches: the tasks as they begin, and the lines that long ones print.
 STEP = re.compile(r"^(?:TASK \[(?:[\w.]+ : )?(?P<task>.+?)\] \*|  (?P<said>\S+: .+ \.\.\.)$)")
