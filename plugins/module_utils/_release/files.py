@@ -91,7 +91,7 @@ def replace_folder(path: str, contents: dict[str, bytes]) -> bool:
     A folder can't be exchanged in one rename, so a reader may miss it for a moment: only used for what nothing that
     runs reads.
     """
-    if os.path.isdir(path) and _contents(path) == contents:
+    if os.path.isdir(path) and read_tree(path) == contents:
         return False
     aside = f"{path}.new"
     shutil.rmtree(aside, ignore_errors=True)
@@ -105,7 +105,8 @@ def replace_folder(path: str, contents: dict[str, bytes]) -> bool:
     return True
 
 
-def _contents(path: str) -> dict[str, bytes]:
+def read_tree(path: str) -> dict[str, bytes]:
+    """Return the bytes of all files below a folder by their relative names; a missing folder holds none."""
     found: dict[str, bytes] = {}
     for folder, _folders, names in os.walk(path):
         for name in names:

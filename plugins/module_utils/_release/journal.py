@@ -3,7 +3,7 @@
 
 """The journal: the intent of the release that is under way, so that whoever comes next knows what to do.
 
-It is written and flushed before each step starts and removed at the end. Pure; `_release.store` writes the file.
+It is written and flushed before each step starts and removed at the end. Pure; `_release.state` writes the file.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 
 """The ledger: what happened to each activation on this host, one line an event, each chained to the line before.
 
-Pure functions over bytes and entries; `_release.store` does the reading and the flushed appending.
+Pure functions over bytes and entries; `_release.state` does the reading and the flushed appending.
 """
 
 from __future__ import annotations

@@ -115,13 +115,8 @@ class State:
 
     def units(self, release_id: str) -> dict[str, str]:
         """Return the unit texts of a staged release by their template names."""
-        folder = f"{self.layout.release(release_id)}/units"
-        found: dict[str, str] = {}
-        for place, _folders, names in os.walk(folder):
-            for name in names:
-                path = os.path.join(place, name)
-                found[os.path.relpath(path, folder)] = (files.read(path) or b"").decode()
-        return found
+        found = files.read_tree(f"{self.layout.release(release_id)}/units")
+        return {name: text.decode() for name, text in found.items()}
 
     def secrets(self) -> dict[str, str]:
         """Return the newest value of each secret that went live."""
