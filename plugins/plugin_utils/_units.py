@@ -94,9 +94,10 @@ def _tasks(context: Context) -> dict[str, dict[str, Any]]:
     if not django:
         return {}
     python = f"{context.app['tree']}/venv/bin/python"
-    manage = f"{context.app['tree']}/{django['manage']}"
+    # Without a manage.py, Django itself takes the command; its settings are in the environment.
+    manage = [f"{context.app['tree']}/{django['manage']}"] if django["manage"] else ["-m", "django"]
     applied = {"description": "applied migrations", "argv": [python, _PROBE], "output": "applied.json"}
-    migrate = {"description": "migration", "argv": [python, manage, "migrate", "--noinput"], "output": ""}
+    migrate = {"description": "migration", "argv": [python, *manage, "migrate", "--noinput"], "output": ""}
     return {"applied": applied, "migrate": migrate}
 
 

@@ -307,6 +307,7 @@ class Build:
             platform={"machine": self.facts["machine"], "libc": "glibc", "libc_min": elf.tree_glibc_min(self.venv)},
             distributions=inputs["distributions"],
             processes=inputs["processes"],
+            timers=inputs["timers"],
             static=self.static,
             django=self.django,
             lock=inputs["lock"],

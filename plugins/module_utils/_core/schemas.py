@@ -56,6 +56,7 @@ def _nullable(schema: Schema) -> Schema:
 _SHA = _string(DIGEST)
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _ACTIVATION: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ACTIVATION}
+_ARGV: Schema = {"type": "array", "items": _string(), "minItems": 1}
 _PAIR: Schema = {"type": "array", "items": _string(), "minItems": 2, "maxItems": 2}
 MIGRATION_CLASSES = ("expand", "breaking", "unknown")
 STATES = ("staged", "active", "good", "failed", "refused", "rolled_back")
@@ -88,15 +89,24 @@ MANIFEST: Schema = _object(
             }
         ),
         "platform": _object(_PLATFORM),
-        "distributions": _array(_object({"name": _string(), "version": _string(), "file": _string(), "sha256": _SHA})),
-        "processes": _map({"type": "array", "items": _string(), "minItems": 1}, PROCESS_NAME),
+        "distributions": _array(
+            _object(
+                {"name": _string(), "version": _string(), "file": _string(), "sha256": _SHA},
+                # A wheel that this build made: of a named sdist, or of the project itself.
+                {"built_from": _object({"kind": {"enum": ["sdist", "project"]}}, {"file": _string(), "sha256": _SHA})},
+            )
+        ),
+        "processes": _map(_ARGV, PROCESS_NAME),
+        "timers": _map(_object({"argv": _ARGV, "schedule": _string()}), PROCESS_NAME),
         "static": _nullable(_object({"root": {"const": "static"}, "files": _COUNT})),
         "django": _nullable(
             _object(
                 {
                     "version": _string(),
                     "settings_module": _string(),
-                    "manage": _string(),
+                    # Null: the project has no manage.py, its settings come with a distribution.
+                    "manage": _nullable(_string()),
+                    "settings": _array(_string()),
                     "migrations": _array(
                         _object(
                             {
@@ -111,6 +121,7 @@ MANIFEST: Schema = _object(
             )
         ),
         "lock": _object({"kind": {"enum": ["requirements", "pylock", "uv"]}, "sha256": _SHA}),
+        "sbom": _object({"sha256": _SHA}),
     }
 )
 

@@ -23,16 +23,28 @@ MANIFEST: dict[str, t.Any] = {
         "magic": "a70d0d0a",
     },
     "platform": {"machine": "x86_64", "libc": "glibc", "libc_min": "2.17"},
-    "distributions": [{"name": "django", "version": "5.2.19", "file": "django-5.2.19-py3-none-any.whl", "sha256": SHA}],
+    "distributions": [
+        {"name": "django", "version": "5.2.19", "file": "django-5.2.19-py3-none-any.whl", "sha256": SHA},
+        {
+            "name": "docopt",
+            "version": "0.6.2",
+            "file": "docopt-0.6.2-py2.py3-none-any.whl",
+            "sha256": SHA,
+            "built_from": {"kind": "sdist", "file": "docopt-0.6.2.tar.gz", "sha256": SHA},
+        },
+    ],
     "processes": {"web": ["gunicorn", "shop.wsgi"], "worker": ["python", "manage.py", "worker"]},
+    "timers": {"cleanup": {"argv": ["python", "manage.py", "clearsessions"], "schedule": "daily"}},
     "static": {"root": "static", "files": 255},
     "django": {
         "version": "5.2.19",
         "settings_module": "shop.settings",
         "manage": "app/manage.py",
+        "settings": ["DEBUG", "SECRET_KEY"],
         "migrations": [{"app": "shop", "name": "0001_initial", "replaces": [], "class": "expand"}],
     },
     "lock": {"kind": "requirements", "sha256": SHA},
+    "sbom": {"sha256": SHA},
 }
 INDEX: dict[str, t.Any] = {
     "schema": "containerless.index/v1",
