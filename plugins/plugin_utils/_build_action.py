@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the actions artifact, artifact_info and artifact_index share: their options, and what follows from them."""
+"""What the actions artifact, build_info and artifact_index share: their options, and what follows from them."""
 
 from __future__ import annotations
 

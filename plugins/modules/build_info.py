@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: artifact_info
+module: build_info
 short_description: Say which artifacts of a commit are in the build store
 version_added: 0.1.0
 author:
@@ -32,7 +32,7 @@ options:
 
 EXAMPLES = r"""
 - name: See what has to be built
-  containerless.django.artifact_info:
+  containerless.django.build_info:
     name: shop
     src: /home/me/shop
     store: file:///home/me/.cache/containerless/shop/store

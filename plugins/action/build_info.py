@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The artifact_info action: which artifacts of a commit are in the build store. Runs on the control node alone."""
+"""The build_info action: which artifacts of a commit are in the build store. Runs on the control node alone."""
 
 from __future__ import annotations
 
