@@ -1,39 +1,39 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The locked wheels of a target, fetched by pip on the control node into a cache with one folder for each pin.
+"""The locked wheels of a target, fetched on the control node into a cache with one folder for each pin.
 
-Which wheel of a pin a target takes is pip's choice for the target's tags, never for the interpreter that runs here. The
-cache remembers it: what is there needs no network.
+Which wheel of a pin a target takes follows from the target's tags, never from the interpreter that runs here. The cache
+remembers it: what is there needs no network.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
 import tempfile
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..module_utils._artifact.lock import Pin, normalised
 from ..module_utils._core import canonical
 from ..module_utils._core.errors import ContainerlessError
+from ._index import CONNECTIONS, Client, File, Index
 
 try:
     from packaging.markers import InvalidMarker, Marker
+    from packaging.tags import Tag, compatible_tags, cpython_tags
+    from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
+    from packaging.version import InvalidVersion, Version
 
     HAS_PACKAGING = True
 except ImportError:
     HAS_PACKAGING = False
 
 if t.TYPE_CHECKING:
-    from ..module_utils._artifact.lock import Lock, Pin
+    from ..module_utils._artifact.lock import Lock
 
-_NO_WHEEL = ("No matching distribution found", "Could not find a version that satisfies")
-_NO_NETWORK = ("Retrying (", "connection broken", "NewConnectionError", "Max retries exceeded", "Could not fetch URL")
-_BAD_HASH = "DO NOT MATCH THE HASHES"
 _OLDEST_GLIBC = 5  # PEP 600: manylinux_2_5 is manylinux1
 _LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
@@ -95,28 +95,53 @@ class Wheel:
         return {"name": self.pin.name, "version": self.pin.version, "file": self.path.name, "sha256": self.sha256}
 
 
-def pins_for(lock: Lock, platform: Platform, filename: str) -> list[Pin]:
+def pins_for(lock: Lock, platform: Platform) -> list[Pin]:
     """Return the pins that the target installs, sorted. Raises when a marker is broken or a name is left twice."""
-    if not HAS_PACKAGING:
-        raise ContainerlessError(
-            "a build needs the Python library packaging on the control node: pip install packaging"
-        )
+    need_packaging()
     found: dict[str, Pin] = {}
     for pin in lock.pins:
         try:
             fits = not pin.marker or Marker(pin.marker).evaluate(t.cast("t.Any", platform.markers))
         except InvalidMarker as exc:
-            raise ContainerlessError(f"{filename} line {pin.line}: {str(exc).splitlines()[0]}") from None
+            raise ContainerlessError(f"{pin.where}: {str(exc).splitlines()[0]}") from None
         if fits and pin.name in found:
-            raise ContainerlessError(f"{filename} line {pin.line}: {pin.name} is pinned twice for {platform.name}")
+            raise ContainerlessError(f"{pin.where}: {pin.name} is pinned twice for {platform.name}")
         if fits:
             found[pin.name] = pin
     return [found[name] for name in sorted(found)]
 
 
+def need_packaging() -> None:
+    """Raise when the library is not there."""
+    if not HAS_PACKAGING:
+        raise ContainerlessError(
+            "a build needs the Python library packaging on the control node: pip install packaging"
+        )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file of the cache whose SHA-256 is locked: a wheel, or a sdist where the target has no wheel."""
+
+    path: Path
+    sha256: str
+
+    @property
+    def is_wheel(self) -> bool:
+        """Whether it can be installed as it is."""
+        return self.path.suffix == ".whl"
+
+
+def _stamp(path: Path, digest: str) -> dict[str, t.Any]:
+    facts = path.stat()
+    # No program but the kernel sets ctime: who writes into the file, or puts another one there, changes it.
+    marks = [facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
+    return {"file": path.name, "sha256": digest, "marks": marks}
+
+
 @dataclass(frozen=True)
 class Cache:
-    """A folder of the control node with the wheels that were fetched."""
+    """A folder of the control node with the files that were fetched for a platform."""
 
     folder: Path
     platform: Platform
@@ -125,87 +150,144 @@ class Cache:
         key = canonical.digest([pin.name, pin.version, list(pin.hashes), self.platform.tags, self.platform.python])
         return self.folder / "wheels" / self.platform.name / key[:32]
 
-    def find(self, pin: Pin) -> Wheel | None:
-        """Return the wheel of a pin when it is there and whole."""
-        for path in sorted(self._slot(pin).glob("*.whl")):
-            digest = canonical.sha256(path.read_bytes())
-            if digest in pin.hashes:
-                return Wheel(pin, path, digest)
+    def find(self, pin: Pin) -> Kept | None:
+        """Return the file of a pin when it is there and whole. It is hashed once, and again when it was touched."""
+        slot = self._slot(pin)
+        try:
+            known = json.loads((slot / "verified.json").read_text(encoding="utf-8"))
+            path = slot / known["file"]
+            if known["sha256"] in pin.hashes and known == _stamp(path, known["sha256"]):
+                return Kept(path, known["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        for path in sorted(slot.glob("*")):
+            if path.suffix != ".json" and (digest := canonical.sha256(path.read_bytes())) in pin.hashes:
+                return self._remember(path, digest)
         return None
 
-    def fetch(self, pins: list[Pin], index_options: tuple[str, ...]) -> None:
-        """Download wheels for the target; all pins without one are named at once."""
-        (self.folder / "wheels").mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=self.folder / "wheels") as scratch:
-            said = self._download(pins, index_options, Path(scratch))
-            if said is not None:
-                self._blame(pins, index_options, Path(scratch), said)
-            for pin in pins:
-                self._keep(pin, Path(scratch))
+    @staticmethod
+    def _remember(path: Path, digest: str) -> Kept:
+        document = path.parent / ".verified"
+        document.write_bytes(canonical.dumps(_stamp(path, digest)))
+        document.replace(path.parent / "verified.json")
+        return Kept(path, digest)
 
-    def _download(self, pins: list[Pin], index_options: tuple[str, ...], dest: Path) -> str | None:
-        """Return None, or what pip said when it failed."""
-        lines = [*index_options]
-        lines += [f"{pin.name}=={pin.version} " + " ".join(f"--hash=sha256:{h}" for h in pin.hashes) for pin in pins]
-        with tempfile.NamedTemporaryFile("w", suffix=".txt", dir=dest) as requirements:
-            requirements.write("\n".join(lines) + "\n")
-            requirements.flush()
-            argv = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-            argv += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--dest", str(dest)]
-            argv += ["--implementation", "cp", "--python-version", self.platform.python]
-            argv += ["--abi", f"cp{self.platform.python.replace('.', '')}"]
-            argv += [part for tag in self.platform.tags for part in ("--platform", tag)]
-            done = subprocess.run(
-                [*argv, "-r", requirements.name],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                env={**os.environ, "LC_ALL": "C.UTF-8"},
-            )
-        return done.stderr if done.returncode else None
+    def fetch(self, client: Client, pin: Pin, *, sdist: bool) -> Kept | None:
+        """Download the target's wheel, else, where that will do, the sdist; None when no offered one is locked."""
+        offered = client.files(pin.name)
+        wanted = self._wheels(pin, offered) + (_sdists(pin, offered) if sdist else [])
+        for file in wanted:
+            if file.sha256 is not None and file.sha256 not in pin.hashes:
+                continue
+            kept = self._take(client, pin, file)
+            if kept:
+                return kept
+        return None
 
-    def _blame(self, pins: list[Pin], index_options: tuple[str, ...], dest: Path, said: str) -> t.NoReturn:
-        if "No module named pip" in said:
-            raise ContainerlessError(
-                f"a build fetches wheels with pip, which {sys.executable} does not have: install pip there"
-            )
-        if any(word in said for word in _NO_NETWORK):
-            raise ContainerlessError(f"the package index can't be reached: {_last_line(said)}")
-        with ThreadPoolExecutor(4) as pool:
-            answers = list(pool.map(lambda pin: self._download([pin], index_options, dest), pins))
-        without = [f"{p.name}=={p.version}" for p, a in zip(pins, answers, strict=True) if a and _no_wheel(a)]
-        if without:
-            raise ContainerlessError(
-                f"no wheel for {self.platform.name} (Python {self.platform.python}, {self.platform.machine}) has a"
-                f" locked hash: {', '.join(without)}; sdists are not built"
-            )
-        raise ContainerlessError(f"pip could not fetch the locked wheels: {_last_line(said)}")
-
-    def _keep(self, pin: Pin, scratch: Path) -> None:
-        wanted = [path for path in scratch.glob("*.whl") if canonical.sha256(path.read_bytes()) in pin.hashes]
-        if len(wanted) != 1:
-            raise ContainerlessError(f"pip left {len(wanted)} wheels for {pin.name}=={pin.version}, expected one")
+    def _take(self, client: Client, pin: Pin, file: File) -> Kept | None:
         slot = self._slot(pin)
         slot.mkdir(parents=True, exist_ok=True)
-        wanted[0].replace(slot / wanted[0].name)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=slot.parent) as scratch:
+            came = Path(scratch) / file.name
+            digest = client.fetch(file, came)
+            if digest in pin.hashes:
+                return self._remember(came.replace(slot / file.name), digest)
+        if file.sha256 is not None:
+            raise ContainerlessError(
+                f"{file.host} promises another {file.name} than it sends: its SHA-256 is {digest}, which {pin.where}"
+                " does not hold"
+            )
+        return None
+
+    def _wheels(self, pin: Pin, offered: list[File]) -> list[File]:
+        """Return the wheels of a pin that the target can install, the best first (PEP 425)."""
+        ranks = self._ranks()
+        found: list[tuple[int, t.Any, str, File]] = []
+        for file in offered:
+            try:
+                name, version, build, tags = parse_wheel_filename(file.name)
+            except (InvalidWheelFilename, InvalidVersion):
+                continue
+            rank = min((ranks[tag] for tag in tags if tag in ranks), default=None)
+            if rank is not None and name == pin.name and version == Version(pin.version):
+                # Of two builds of a wheel the later one counts.
+                found.append((rank, tuple(-part if isinstance(part, int) else part for part in build), file.name, file))
+        return [file for *_order, file in sorted(found, key=lambda item: item[:3])]
+
+    def _ranks(self) -> dict[Tag, int]:
+        python = tuple(int(part) for part in self.platform.python.split("."))
+        interpreter = f"cp{python[0]}{python[1]}"
+        tags = [
+            *cpython_tags(python, abis=[interpreter], platforms=self.platform.tags),
+            *compatible_tags(python, interpreter, self.platform.tags),
+        ]
+        return {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
 
 
-def _no_wheel(said: str) -> bool:
-    return any(words in said for words in _NO_WHEEL) and _BAD_HASH not in said
+def _sdists(pin: Pin, offered: list[File]) -> list[File]:
+    """Return the sdists of a pin (PEP 625 and what came before it)."""
+    found: list[File] = []
+    for file in offered:
+        try:
+            name, version = parse_sdist_filename(file.name)
+        except (InvalidSdistFilename, InvalidVersion):
+            continue
+        if name == pin.name and version == Version(pin.version):
+            found.append(file)
+    return found
 
 
-def _last_line(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")]
-    return (errors or lines or ["no reason given"])[-1]
+def collect(
+    pins: t.Sequence[Pin], cache: Cache, index: Index, sdists: t.Collection[str] = ()
+) -> tuple[dict[str, Kept | None], int]:
+    """Return what the cache holds of each pin after asking the index for the rest, and how many were fetched.
+
+    A sdist is taken only for the names in `sdists`, and only where there is no wheel.
+    """
+    need_packaging()
+    found = {pin.name: cache.find(pin) for pin in pins}
+    found = {name: kept if kept and (kept.is_wheel or name in sdists) else None for name, kept in found.items()}
+    missing = [pin for pin in pins if found[pin.name] is None]
+    if not missing:
+        return found, 0
+    with Client(index.settings()) as client, ThreadPoolExecutor(CONNECTIONS) as pool:
+        answers = pool.map(lambda pin: cache.fetch(client, pin, sdist=pin.name in sdists), missing)
+        found.update(zip((pin.name for pin in missing), answers, strict=True))
+    return found, len(missing)
 
 
-def wheels_for(lock: Lock, platform: Platform, filename: str, folder: Path) -> tuple[list[Wheel], int]:
-    """Return the wheels of a target, and how many of them had to be fetched."""
-    cache, pins = Cache(folder, platform), pins_for(lock, platform, filename)
-    missing = [pin for pin in pins if cache.find(pin) is None]
-    if missing:
-        cache.fetch(missing, lock.index_options)
-    found = [cache.find(pin) for pin in pins]
-    return [wheel for wheel in found if wheel], len(missing)
+def wheels_for(
+    pins: t.Sequence[Pin], platform: Platform, folder: Path, index: Index, sdists: t.Collection[str] = ()
+) -> tuple[list[Wheel], int]:
+    """Return the wheels of a target, and how many files had to be fetched.
+
+    Names in `sdists` may have none: those are left out, their sdist is in the cache then. Raises with all the others at
+    once, and the line of pyproject.toml that lets them be built.
+    """
+    found, fetched = collect(pins, Cache(folder, platform), index, sdists)
+    without = [pin for pin in pins if found[pin.name] is None]
+    if without:
+        _refuse(without, platform, index, {normalised(name) for name in sdists})
+    kept = [(pin, found[pin.name]) for pin in pins]
+    return [Wheel(pin, file.path, file.sha256) for pin, file in kept if file and file.is_wheel], fetched
+
+
+def _refuse(without: list[Pin], platform: Platform, index: Index, sdists: set[str]) -> t.NoReturn:
+    """Say which pins have no wheel, and what to do about each of them."""
+    with Client(index.settings()) as client, ThreadPoolExecutor(CONNECTIONS) as pool:
+        offers = pool.map(lambda pin: _sdists(pin, client.files(pin.name)), without)
+        buildable = {
+            pin.name
+            for pin, files in zip(without, offers, strict=True)
+            if any(file.sha256 is None or file.sha256 in pin.hashes for file in files)
+        }
+    place = f"{platform.name} (Python {platform.python}, {platform.machine})"
+    said = [f"no wheel for {place} has a locked hash: {', '.join(f'{pin.name}=={pin.version}' for pin in without)}"]
+    if buildable:
+        names = ", ".join(f'"{name}"' for name in sorted(buildable | sdists))
+        said.append(f"to build them from source, write sdists = [{names}] below [tool.containerless] in pyproject.toml")
+    hopeless = [f"{pin.name} ({pin.where})" for pin in without if pin.name not in buildable]
+    if hopeless:
+        where = index.wheelhouse or "the package index"
+        said.append(f"{where} has no sdist with a locked hash either of {', '.join(hopeless)}")
+    raise ContainerlessError("; ".join(said))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads a hash-locked requirements file: every line a pinned distribution with SHA-256 hashes, or a refusal.
+"""What a lock pins, and the reader of hash-locked requirements files: every line a pin with SHA-256, or a refusal.
 
 Markers are kept as text: whoever knows the target evaluates them for it.
 """
@@ -16,6 +16,7 @@ from .._core.errors import ContainerlessError
 
 HOW = "write the lock with `uv pip compile --universal --generate-hashes requirements.in -o requirements.txt`"
 
+SHA256_DIGITS = 64
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _HASH = re.compile(r"\s--hash[=\s]\s*([a-z0-9]+):([0-9a-fA-F]+)")
 _PIN = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^]]*\])?\s*===?\s*([^\s;,*]+)\s*(?:;\s*(.+))?")
@@ -24,21 +25,27 @@ _INDEX_OPTIONS = ("-i", "--index-url", "--extra-index-url", "-f", "--find-links"
 
 @dataclass(frozen=True)
 class Pin:
-    """One distribution of a lock. `hashes` are hex SHA-256 digests, sorted."""
+    """One distribution of a lock. `hashes` are hex SHA-256 digests, sorted; `where` is how errors name the entry."""
 
     name: str
     version: str
     marker: str
     hashes: tuple[str, ...]
-    line: int
+    where: str
 
 
 @dataclass(frozen=True)
 class Lock:
-    """The pins of a lock, and the lines of it that only say where to fetch from."""
+    """The pins of a lock, and the lines that tell pip where to fetch from.
+
+    `kind` is "requirements", "pylock" or "uv". `package` says whether the project itself is to be installed, None where
+    the lock does not say.
+    """
 
     pins: tuple[Pin, ...]
     index_options: tuple[str, ...]
+    kind: str = "requirements"
+    package: bool | None = None
 
 
 def normalised(name: str) -> str:
@@ -64,37 +71,43 @@ def logical_lines(text: str) -> t.Iterator[tuple[int, str]]:
         yield first, " ".join(part for part in parts if part)
 
 
-def _hashes(text: str, where: str) -> tuple[str, ...]:
-    found: list[tuple[str, str]] = _HASH.findall(" " + text)
-    if not found:
-        raise ContainerlessError(f"{where} has no --hash; {HOW}")
-    for kind, value in found:
-        if kind != "sha256" or len(value) != 64:
-            raise ContainerlessError(f"{where} has a hash that is not a SHA-256 ({kind}); {HOW}")
+def _hashes(line: str) -> tuple[str, ...]:
+    """Return the digests of a line, none when it has none or one that is no SHA-256."""
+    found: list[tuple[str, str]] = _HASH.findall(" " + line)
+    if any(kind != "sha256" or len(value) != SHA256_DIGITS for kind, value in found):
+        return ()
     return tuple(sorted({value.lower() for _kind, value in found}))
 
 
-def _pin(line: str, number: int, where: str) -> Pin:
-    requirement = _HASH.sub("", " " + line).strip()
-    match = _PIN.fullmatch(requirement)
-    if not match:
-        raise ContainerlessError(f"{where} ({requirement.split(';')[0].strip()}) is not pinned as name==version; {HOW}")
-    name, version, marker = match.groups()
-    return Pin(normalised(name), version, (marker or "").strip(), _hashes(line, f"{where} ({name}=={version})"), number)
+def refuse(filename: str, fault: str, entries: list[str], how: str) -> None:
+    """Raise when there are entries with this fault, naming all of them and what to do."""
+    if entries:
+        raise ContainerlessError(f"{filename} {fault}: {', '.join(entries)}; {how}")
 
 
 def parse(text: str, filename: str) -> Lock:
-    """Return the lock. Raises with file and line for whatever is no pinned and hashed distribution."""
+    """Return the lock of a requirements file. Raises with all lines that are no pinned and hashed distribution."""
     pins: list[Pin] = []
     options: list[str] = []
+    foreign, unpinned, unhashed = [], [], []
     for number, line in logical_lines(text):
-        where = f"{filename} line {number}"
+        requirement = _HASH.sub("", " " + line).strip()
+        match, hashes = _PIN.fullmatch(requirement), _hashes(line)
+        shown = f"line {number} ({requirement.split(';')[0].strip()})"
         if re.split(r"[=\s]", line)[0] in _INDEX_OPTIONS:
             options.append(line)
         elif line.startswith("-"):
-            raise ContainerlessError(f"{where}: {line.split()[0]} has no place in a lock; {HOW}")
+            foreign.append(f"line {number} ({line.split()[0]})")
+        elif not match:
+            unpinned.append(shown)
+        elif not hashes:
+            unhashed.append(shown)
         else:
-            pins.append(_pin(line, number, where))
+            name, version, marker = match.groups()
+            pins.append(Pin(normalised(name), version, (marker or "").strip(), hashes, f"{filename} line {number}"))
+    refuse(filename, "has options that have no place in a lock", foreign, HOW)
+    refuse(filename, "has lines that are not pinned as name==version", unpinned, HOW)
+    refuse(filename, "has lines without a SHA-256 --hash", unhashed, HOW)
     if not pins:
         raise ContainerlessError(f"{filename} pins no distribution; {HOW}")
     return Lock(tuple(pins), tuple(options))
