@@ -53,6 +53,13 @@ options:
     type: str
     choices: [debian12, debian13]
     default: debian12
+  packages:
+    description:
+      - Further Debian packages in the machine, such as V([gcc, python3-dev]).
+      - Each set of them is an image of its own, built once.
+    type: list
+    elements: str
+    default: []
   backend:
     description:
       - V(auto) takes QEMU if KVM really boots a guest here, else nspawn if we are root, else QEMU in emulation.
@@ -139,6 +146,7 @@ SPEC = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "image": {"type": "str", "choices": sorted(RECIPES), "default": "debian12"},
+    "packages": {"type": "list", "elements": "str", "default": []},
     "backend": {"type": "str", "choices": ["auto", "nspawn", "qemu"], "default": "auto"},
     "owner": {"type": "path"},
     "project": {"type": "str"},

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+import re
+import typing as t
+from dataclasses import asdict, dataclass, replace
 
 from .errors import MachineError
 
 USER = "ops"
 KERNEL = "linux-image-cloud-amd64"
+#: Debian policy 5.6.7
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 PACKAGES = (
     "systemd",
@@ -141,12 +145,16 @@ def _recipe(name: str, suite: str) -> Recipe:
 RECIPES = {recipe.name: recipe for recipe in (_recipe("debian12", "bookworm"), _recipe("debian13", "trixie"))}
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe of this name."""
+def recipe(name: str, extra: t.Sequence[str] = ()) -> Recipe:
+    """The recipe of this name, with further Debian packages: that is an image of its own."""
+    for package in extra:
+        if not _PACKAGE.fullmatch(package):
+            raise MachineError(f"packages: {package!r} is no name of a Debian package.")
     try:
-        return RECIPES[name]
+        known = RECIPES[name]
     except KeyError:
         raise MachineError(f"image: {name} is unknown, choose one of {', '.join(sorted(RECIPES))}.") from None
+    return replace(known, packages=(*known.packages, *sorted(set(extra) - set(known.packages))))
 
 
 def build_argv(recipe: Recipe, target: str, sources: list[str], apt_options: list[str]) -> list[str]:

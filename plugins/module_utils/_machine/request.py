@@ -26,7 +26,7 @@ def present(params: dict[str, t.Any], check: bool, cache: Cache, project: str) -
     wish = lifecycle.Wish(
         name=check_name(params["name"]),
         project=project,
-        recipe=recipe(params["image"]),
+        recipe=recipe(params["image"], params["packages"]),
         backend=params["backend"],
         memory=params["memory"],
         cpus=params["cpus"],

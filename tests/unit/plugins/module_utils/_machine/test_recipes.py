@@ -43,6 +43,18 @@ def test_an_unknown_image_names_the_known_ones() -> None:
         recipes.recipe("debian9")
 
 
+def test_further_packages_are_another_image() -> None:
+    plain, more = recipes.recipe("debian12"), recipes.recipe("debian12", ["gcc", "curl", "gcc"])
+    assert more.packages == (*plain.packages, "gcc")
+    assert more.folder != plain.folder
+    assert recipes.recipe("debian12", ["curl"]) == plain
+
+
+def test_a_package_is_never_an_option() -> None:
+    with pytest.raises(MachineError, match="'--allow' is no name of a Debian package"):
+        recipes.recipe("debian12", ["--allow"])
+
+
 def test_sources_are_the_hosts_own_for_another_suite() -> None:
     assert recipes.sources_from_host(TARGETS, "trixie") == [
         "deb http://mirror.test/debian/ trixie main",
