@@ -82,21 +82,25 @@ def _text(value: t.Any) -> str:
 
 
 def _merge(document: dict[str, t.Any], ref: str, file: str, taken: set[str]) -> Brought:
-    subject = document.get("metadata")
-    subject = subject.get("component") if isinstance(subject, dict) else None
-    refs: dict[str, str] = {}
-    if isinstance(subject, dict) and isinstance(subject.get("bom-ref"), str):
-        # What the SBOM is about is the wheel, under whatever name its compiler knows it.
-        refs[subject["bom-ref"]] = ref
+    metadata = document.get("metadata")
+    subject = _ref(metadata.get("component")) if isinstance(metadata, dict) else None
+    # What the SBOM is about is the wheel, under whatever name its compiler knows it.
+    refs = {subject: ref} if subject else {}
     components = []
     for raw in _flat(_list(document, "components")):
-        if raw.get("bom-ref") in refs and isinstance(raw.get("bom-ref"), str):
+        own = _ref(raw)
+        if own and own == subject:
             continue
         component = {"bom-ref": _new_ref(raw, ref, taken), **_component(raw, file)}
         components.append(component)
-        if isinstance(raw.get("bom-ref"), str):
-            refs[raw["bom-ref"]] = component["bom-ref"]
+        if own:
+            refs[own] = component["bom-ref"]
     return Brought(tuple(components), tuple(_needs(_list(document, "dependencies"), refs)))
+
+
+def _ref(raw: t.Any) -> str | None:
+    found = raw.get("bom-ref") if isinstance(raw, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _flat(raws: list[t.Any]) -> t.Iterator[dict[str, t.Any]]:
