@@ -33,9 +33,13 @@ options:
       - Without it, C(project.version) of C(pyproject.toml) or the commit's date, then C(.g) and 8 digits of the commit.
     type: str
   lock:
-    description: Requirements file in the commit, below O(src); each line has a version and SHA-256 hashes.
+    description:
+      - Lock file in the commit, below O(src). A C(uv.lock), a C(pylock.toml), or a requirements file whose lines have
+        a version and SHA-256 hashes.
+      - When empty, the one that C([tool.containerless]) names, else the first that is there of V(uv.lock),
+        V(pylock.toml) and V(requirements.txt).
     type: str
-    default: requirements.txt
+    default: ""
   settings_module:
     description: Django settings to build with. Without it, what C(manage.py) sets by default.
     type: str

@@ -15,10 +15,17 @@ description:
   - One commit and one lock become one deterministic tar with a manifest, in the build store. Same inputs, same bytes.
   - Runs against a build host of the target's suite, which needs its own Python and tar; no network, no root.
   - An artifact that was built from the same inputs before is taken from the build store, and no host is touched.
+  - An artifact whose lock was built before takes the installed distributions of that one; only the app is new.
+  - With C(--diff) it says what changed against the artifact that the channel of the source folder points to.
   - See docs/build.md for the steps and for what is refused.
 attributes:
   check_mode:
     description: Says whether a build would be needed.
+    support: full
+  diff_mode:
+    description:
+      - Distributions, files, migrations, names of settings, processes and timers that changed; in check mode
+        distributions, processes and timers, because the rest is known after the build.
     support: full
 requirements:
   - git, and the Python libraries obstore, packaging, pip and uv on the control node
@@ -31,6 +38,29 @@ options:
     required: true
   cache:
     description: Folder of the control node for fetched wheels. Without it, C($XDG_CACHE_HOME/containerless).
+    type: path
+  encodings:
+    description:
+      - How the tar is compressed, the preferred encoding first; a host takes the first that it can read.
+      - V(zstd) needs the program C(zstd) on the build host, and on a target that or Python 3.14.
+      - No part of the artifact's identity. An artifact that is there already stays as it is.
+    type: list
+    elements: str
+    choices: [gzip, zstd]
+    default: [gzip]
+  index_url:
+    description:
+      - Index to fetch from, such as V(https://user:password@pypi.example.org/simple), instead of the one that pip is
+        configured for. It is handed to pip and uv by environment, and appears nowhere else.
+    type: str
+    default: ""
+  wheelhouse:
+    description: Folder of the control node with wheels and sdists. When given, nothing is fetched from an index.
+    type: path
+  signing_key:
+    description:
+      - Private key of C(ssh-keygen) to sign the artifact with, or a public one whose private key an agent holds.
+      - An artifact that is there already and has no signature of this key gets one.
     type: path
   folder:
     description:
@@ -78,5 +108,5 @@ seconds:
   description: Duration of each step.
   returned: success
   type: dict
-  sample: {inputs: 0.1, wheels: 0.2, "machine: install": 1.1}
+  sample: {inputs: 0.1, parts: 0.2, "machine: install": 1.1}
 """

@@ -23,8 +23,9 @@ options:
     description: Path of the tar with all inputs.
     type: path
     required: true
-  blob:
-    description: Path of the compressed artifact to write.
+  out:
+    description:
+      - Folder for C(blob.<encoding>), the compressed artifact, and for C(progress), a line with the step under way.
     type: path
     required: true
   folder:
@@ -41,7 +42,7 @@ EXAMPLES = r"""
 - name: Build what a bundle holds
   containerless.django.artifact_on_host:
     bundle: /tmp/bundle.tar
-    blob: /tmp/blob
+    out: /tmp
     python: /usr/bin/python3
 """
 
@@ -52,6 +53,10 @@ manifest:
   type: str
 provenance:
   description: Canonical provenance.
+  returned: success
+  type: str
+sbom:
+  description: Canonical list of what is in the artifact, CycloneDX.
   returned: success
   type: str
 seconds:
@@ -75,7 +80,7 @@ from ..module_utils._core.errors import ContainerlessError
 
 SPEC: dict[str, dict[str, t.Any]] = {
     "folder": {"type": "str", "default": ""},
-    **{name: {"type": "path", "required": True} for name in ("bundle", "blob", "python")},
+    **{name: {"type": "path", "required": True} for name in ("bundle", "out", "python")},
 }
 
 
@@ -90,6 +95,7 @@ def main() -> None:
         changed=True,
         manifest=canonical.dumps(built.manifest).decode(),
         provenance=canonical.dumps(built.provenance).decode(),
+        sbom=canonical.dumps(built.sbom).decode(),
         seconds=built.seconds,
         faults=built.warnings,
     )

@@ -22,7 +22,7 @@ SPEC: dict[str, dict[str, t.Any]] = {
     "store": {"type": "str", "required": True},
     "ref": {"type": "str", "default": "HEAD"},
     "version": {"type": "str"},
-    "lock": {"type": "str", "default": "requirements.txt"},
+    "lock": {"type": "str", "default": ""},
     "settings_module": {"type": "str"},
     "secret_names": {"type": "list", "elements": "str", "default": [], "no_log": False},
     "env": {"type": "dict", "default": {}},
@@ -47,6 +47,10 @@ class Request:
         """Return the build key for a platform."""
         return _builder.build_key(self.project, _builder.platform(platform), revision=self.revision, uv=self.uv_version)
 
+    def layer_key(self, platform: str) -> str:
+        """Return the key of the environment for a platform."""
+        return _builder.layer_key(self.project, _builder.platform(platform), revision=self.revision, uv=self.uv_version)
+
     @property
     def channel(self) -> str:
         """Return the channel of the build store that follows this source."""
@@ -65,7 +69,7 @@ def read_request(args: dict[str, t.Any]) -> Request:
     options = Options(
         name=str(args["name"]),
         version=str(args["version"]) if args["version"] else None,
-        lock=str(args["lock"]),
+        lock=str(args["lock"]) if args["lock"] else None,
         settings_module=str(args["settings_module"]) if args["settings_module"] else None,
         secret_names=tuple(sorted(str(name) for name in args["secret_names"])),
         env=env,
@@ -80,3 +84,13 @@ def build_store(args: dict[str, t.Any], *, check_mode: bool) -> Repository:
     """Return the build store; one that does not exist yet is made, or in check mode taken as empty."""
     missing = Missing.EMPTY if check_mode else Missing.CREATE
     return Repository(open_store(str(args["store"]), option="app_build_store", missing=missing), str(args["name"]))
+
+
+def previous(repository: Repository, channel: str, python: str) -> dict[str, t.Any] | None:
+    """Return the manifest of the artifact that the source folder built last for a Python X.Y, or None."""
+    pointer = repository.channel(channel)
+    if pointer is None:
+        return None
+    variants = repository.index(pointer["index_id"])["variants"]
+    found = [variant["content_id"] for variant in variants if variant["python"] == python]
+    return repository.manifest(found[0]) if found else None

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import shutil
 import subprocess
 import tarfile
 import typing as t
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..module_utils._core import canonical
@@ -23,8 +24,8 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ._project import Project
+    from ._sdists import Sdist
 
-LOCK_OPTION = "app_build_lock"
 PLATFORMS = {
     "debian12": Platform("debian12", full="3.11.2", glibc=36),
     "debian13": Platform("debian13", full="3.13.5", glibc=41),
@@ -84,25 +85,99 @@ def build_key(project: Project, target: Platform, *, revision: str, uv: str) -> 
             "project": options.name,
             "version": project.version,
             "commit": project.source.commit,
+            # The tree holds lock, Procfile and pyproject.toml; what is derived from them stands here all the same.
             "tree": project.source.tree,
             "time": project.source.time,
             "dirty": project.source.dirty,
             "lock": project.lock_digest,
-            "pins": [[pin.name, pin.version, list(pin.hashes)] for pin in pins_for(project.lock, target, options.lock)],
-            "platform": [target.name, target.full, target.machine, *target.tags],
+            "layer": layer_key(project, target, revision=revision, uv=uv),
             "settings_module": project.settings_module,
             "manage": project.manage,
+            "package": project.package,
             "processes": project.processes,
+            "timers": project.timers,
             "secret_names": sorted(options.secret_names),
             "env": dict(options.env),
+        }
+    )
+
+
+def layer_key(project: Project, target: Platform, *, revision: str, uv: str) -> str:
+    """Return the digest of everything that decides the bytes of an environment, the project's own code left out.
+
+    Artifacts with the same one share their environment, so it is installed and compiled once.
+    """
+    pins = pins_for(project.lock, target)
+    declared = project.declared
+    sdists = {pin.name for pin in pins} & set(declared.sdists)
+    return canonical.digest(
+        {
+            "pins": [[pin.name, pin.version, list(pin.hashes)] for pin in pins],
+            "platform": [target.name, target.full, target.machine, *target.tags],
+            "sdists": sorted(sdists),
+            "build_requires": {name: list(declared.build_requires.get(name, ())) for name in sorted(sdists)},
             "builder": revision,
             "uv": uv,
         }
     )
 
 
-def inputs(project: Project, target: Platform, wheels: Iterable[Wheel], key: str) -> dict[str, t.Any]:
+def foreseen(old: dict[str, t.Any], project: Project, target: Platform) -> dict[str, t.Any]:
+    """Return the manifest of an earlier artifact with all that the commit alone says of the next one."""
+    files = {item["name"]: item for item in old["distributions"] if not _is_project(item)}
+    pins = [
+        {**files.get(pin.name, {"file": "", "sha256": ""}), "name": pin.name, "version": pin.version}
+        for pin in pins_for(project.lock, target)
+    ]
+    known = {"version": project.version, "processes": project.processes, "timers": project.timers}
+    return {**old, **known, "distributions": pins}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The environment of an earlier artifact: its blob, and what its manifest says is in there."""
+
+    blob: Path
+    encoding: str
+    manifest: dict[str, t.Any]
+
+    @property
+    def distributions(self) -> list[dict[str, t.Any]]:
+        """The locked ones."""
+        return [item for item in self.manifest["distributions"] if not _is_project(item)]
+
+    @property
+    def projects(self) -> list[str]:
+        """The names of those that were made of the project's own code."""
+        return [item["name"] for item in self.manifest["distributions"] if _is_project(item)]
+
+
+def _is_project(distribution: dict[str, t.Any]) -> bool:
+    return bool(distribution.get("built_from", {}).get("kind") == "project")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an artifact is made of beside the project's code: wheels and sdists, or the layer that was made of them."""
+
+    wheels: list[Wheel] = field(default_factory=list)
+    sdists: list[Sdist] = field(default_factory=list)
+    #: Wheels that build the project itself, where it is a package.
+    project_requires: list[Wheel] | None = None
+    layer: Layer | None = None
+
+    @property
+    def build_requires(self) -> dict[str, list[Wheel]]:
+        """What each build of a wheel needs, by the name of its folder in the bundle."""
+        found = {sdist.pin.name: sdist.requires for sdist in self.sdists}
+        return found if self.project_requires is None else {**found, "project": self.project_requires}
+
+
+def inputs(
+    project: Project, target: Platform, parts: Parts, *, key: str, uv: str, encodings: list[str]
+) -> dict[str, t.Any]:
     """Return what the build host is told."""
+    layer, declared = parts.layer, project.declared
     return {
         "project": project.options.name,
         "version": project.version,
@@ -118,31 +193,56 @@ def inputs(project: Project, target: Platform, wheels: Iterable[Wheel], key: str
         "secret_names": sorted(project.options.secret_names),
         "env": dict(project.options.env),
         "processes": project.processes,
+        "timers": project.timers,
+        "static": {"collect": declared.static_collect, "ignore": list(declared.static_ignore)},
+        "commands": [list(argv) for argv in declared.commands],
+        "exclude": list(declared.exclude),
+        "package": project.package,
         "lock": project.lock_digest,
-        "lock_name": project.options.lock,
-        "distributions": [wheel.distribution for wheel in wheels],
+        "lock_name": project.lock_name,
+        "distributions": layer.distributions if layer else [wheel.distribution for wheel in parts.wheels],
+        "sdists": [sdist.told for sdist in parts.sdists],
+        "build_requires": {
+            name: [wheel.distribution for wheel in wheels] for name, wheels in parts.build_requires.items()
+        },
+        "layer": {"encoding": layer.encoding, "projects": layer.projects} if layer else None,
+        "encodings": encodings,
         "key": key,
+        "uv": uv,
     }
 
 
-def write_bundle(dest: Path, project: Project, wheels: list[Wheel], told: dict[str, t.Any], uv: Path) -> None:
+def write_bundle(dest: Path, project: Project, parts: Parts, told: dict[str, t.Any], uv: Path) -> None:
     """Write everything that a build needs into one tar."""
     folder = dest.parent
-    pins = [f"{wheel.pin.name}=={wheel.pin.version} --hash=sha256:{wheel.sha256}\n" for wheel in wheels]
-    files = {
+    project.source.archive(folder / "app.tar")
+    documents = {
         "inputs.json": canonical.dumps(told),
         "lock": project.lock_bytes,
-        "requirements.txt": "".join(pins).encode(),
+        "requirements.txt": _requirements(parts.wheels),
+        **{f"build/{name}/requirements.txt": _requirements(needs) for name, needs in parts.build_requires.items()},
     }
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
-    project.source.archive(folder / "app.tar")
+    files = {
+        "app.tar": folder / "app.tar",
+        **{f"wheels/{wheel.path.name}": wheel.path for wheel in parts.wheels},
+        **{f"sdists/{sdist.path.name}": sdist.path for sdist in parts.sdists},
+        **{f"build/wheels/{wheel.path.name}": wheel.path for needs in parts.build_requires.values() for wheel in needs},
+    }
+    if parts.layer:
+        files["layer"] = parts.layer.blob
+    if told["package"] or not parts.layer or parts.layer.projects:
+        files["uv"] = uv.resolve()
     with tarfile.open(dest, "w") as bundle:
-        for name in (*files, "app.tar"):
-            bundle.add(folder / name, name)
-        bundle.add(uv.resolve(), "uv", filter=_executable)
-        for wheel in wheels:
-            bundle.add(wheel.path, f"wheels/{wheel.path.name}")
+        for name, data in documents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            bundle.addfile(member, io.BytesIO(data))
+        for name, path in files.items():
+            bundle.add(path, name, filter=_executable if name == "uv" else None)
+
+
+def _requirements(wheels: Iterable[Wheel]) -> bytes:
+    return "".join(f"{wheel.pin.name}=={wheel.pin.version} --hash=sha256:{wheel.sha256}\n" for wheel in wheels).encode()
 
 
 def _executable(member: tarfile.TarInfo) -> tarfile.TarInfo:

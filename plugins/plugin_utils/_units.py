@@ -8,6 +8,7 @@ Plain Jinja2 with StrictUndefined, so that it is tested without Ansible and no h
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -83,10 +84,17 @@ class Context:
             "group": self.layout.user,
             "slice": self.layout.slice,
             "tree": self.layout.tree(self.content_id),
+            "code": _code_folders(self.layout.tree(self.content_id), self.manifest["django"]),
             "unit_prefix": f"{PREFIX}-{self.layout.app}",
             "state_directory": self.layout.state_directory,
             "state_path": self.layout.data,
         }
+
+
+def _code_folders(tree: str, django: dict[str, Any] | None) -> list[str]:
+    """Where modules of the project's own code are found: beside manage.py, as when it is run, and in the root."""
+    manage = (django or {}).get("manage") or "app/manage.py"
+    return list(dict.fromkeys([f"{tree}/{posixpath.dirname(manage)}", f"{tree}/app"]))
 
 
 def _tasks(context: Context) -> dict[str, dict[str, Any]]:

@@ -15,35 +15,41 @@ from pathlib import Path
 
 from . import migrations
 
+NOTHING = {"collected": False, "manifest": None}
+
 
 class CannotCollect(Exception):
     """A sentence for the user."""
 
 
-def collect(static_root: str) -> dict[str, t.Any]:
-    """Collect into static_root; a project without staticfiles, or whose files live elsewhere, has none to collect."""
+def collect(static_root: str, ignore: list[str]) -> dict[str, t.Any]:
+    """Collect into static_root; a project without staticfiles, or whose files live elsewhere, has none to collect.
+
+    `ignore` holds patterns as `collectstatic --ignore` takes them.
+    """
     from django.apps import apps
     from django.core.files.storage import FileSystemStorage
     from django.core.management import call_command
 
-    nothing = {"collected": False, "manifest": None}
     if not apps.is_installed("django.contrib.staticfiles"):
-        return nothing
+        return NOTHING
     from django.contrib.staticfiles.storage import staticfiles_storage
 
     if not isinstance(staticfiles_storage, FileSystemStorage):
-        return nothing
+        return NOTHING
     if Path(staticfiles_storage.location) != Path(static_root):
         raise CannotCollect("STORAGES['staticfiles'] names a location; leave it out, STATIC_ROOT is set by the build")
-    call_command("collectstatic", interactive=False, verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=ignore)
     return {"collected": True, "manifest": getattr(staticfiles_storage, "manifest_name", None)}
 
 
-def answer(static_root: str) -> dict[str, t.Any]:
-    """Set Django up and return its version, migrations and static files."""
+def answer(static_root: str, static: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Set Django up and return its version, migrations, static files, and the names of the settings that are set."""
     import django
     from django.conf import settings
 
+    # Names, never values: what the next release changes is worth a line.
+    names = sorted(name for name in dir(settings) if name.isupper() and settings.is_overridden(name))
     settings.STATIC_ROOT = static_root
     django.setup()
     from django.db.migrations.loader import MigrationLoader
@@ -51,7 +57,8 @@ def answer(static_root: str) -> dict[str, t.Any]:
 
     return {
         "version": django.get_version(),
-        "static": collect(static_root),
+        "settings": names,
+        "static": collect(static_root, static["ignore"]) if static["collect"] else NOTHING,
         "migrations": migrations.read(MigrationLoader(None), ProjectState()),
     }
 
@@ -60,7 +67,7 @@ def main(request: str, dest: str) -> None:
     """Read the request, write the answer."""
     asked = json.loads(Path(request).read_text(encoding="utf-8"))
     try:
-        found = answer(asked["static_root"])
+        found = answer(asked["static_root"], asked["static"])
     except CannotCollect as exc:
         sys.exit(str(exc))
     Path(dest).write_text(json.dumps(found), encoding="utf-8")

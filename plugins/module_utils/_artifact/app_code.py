@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The project's own code in an artifact: what the commit holds, what build commands make of it, less what it excludes."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from . import runner
+from .job import Job
+
+
+def unpack(job: Job) -> None:
+    """Lay out the committed files."""
+    extract = ["tar", "-x", "--no-same-owner", "-f", job.at("in/app.tar"), "-C", f"{job.tree}/app"]
+    job.commands.run(extract, "unpacking the code")
+
+
+def run_commands(job: Job) -> None:
+    """Run the build commands in the code's folder: an argv each, the environment's programs first, no network."""
+    for argv in job.inputs["commands"]:
+        job.commands.run(
+            argv,
+            f"the build command {shlex.join(argv)!r} of [tool.containerless]",
+            cwd=f"{job.tree}/app",
+            env={"PATH": f"{job.venv}/bin:{runner.PATH}", "CONTAINERLESS_BUILD": "1", **job.inputs["env"]},
+        )
+
+
+def exclude(job: Job) -> None:
+    """Take out what [tool.containerless] excludes; a pattern that matches nothing is worth a word."""
+    app = Path(job.tree, "app")
+    for pattern in job.inputs["exclude"]:
+        found = sorted(app.glob(pattern))
+        for path in found:
+            # What stood in a folder of the same pattern is gone already.
+            if path.is_symlink() or path.exists():
+                job.remove(str(path))
+        if not found:
+            job.warnings.append(f"exclude of [tool.containerless] has {pattern!r}, which matches nothing")
+
+
+def compile_app(job: Job) -> None:
+    """Compile the code; a fault in it is worth a word."""
+    status, output = job.compile("app")
+    if status:
+        job.warnings.append(f"not all of the code compiles on Python {job.facts['full']}: {runner.tail(output)}")
