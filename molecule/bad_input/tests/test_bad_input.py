@@ -70,7 +70,7 @@ SOURCES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no lock": (remove("requirements.txt"), r"^requirements.txt is not in the commit .*app_build_lock.*uv pip compile"),
     "lock without hashes": (
         change("requirements.txt", r" *\\\n +--hash=\S+", ""),
-        r"^requirements.txt line \d+ \(\S+==\S+\) has no --hash; write the lock with .uv pip compile",
+        r"^requirements.txt has lines without a SHA-256 --hash: line \d+ \(\S+==\S+\), line .*; write the lock with .uv",
     ),
     "no Procfile": (remove("Procfile"), r"has no Procfile in its commit; add one with a line such as .web: gunicorn"),
     "no web": (change("Procfile", r"(?m)^web:", "www:"), r"^the Procfile names no process web; add a line"),

@@ -97,12 +97,10 @@ def command(name: str, argv: list[str], *, distributions: dict[str, str], tree: 
     server, prefix, options = _server(argv, rest)
     known = _SERVERS.get(server)
     if known is None:
-        raise ContainerlessError(
-            f"the process web of the Procfile runs {server!r}; only gunicorn and uvicorn can be handed a socket"
-        )
+        raise ContainerlessError(f"the process web runs {server!r}; only gunicorn and uvicorn can be handed a socket")
     versions = {re.sub(r"[-_.]+", "-", key).lower(): value for key, value in distributions.items()}
     if server not in versions:
-        raise ContainerlessError(f"the process web of the Procfile runs {server}, which the lock file does not hold")
+        raise ContainerlessError(f"the process web runs {server}, which the lock file does not hold")
     _refuse_options(server, known, options)
     return Process([*program, *prefix, *known.options(versions[server]), *options], known.notify, inherits_socket=True)
 
@@ -112,7 +110,7 @@ def check_installed(name: str, process: Process) -> None:
     python, script = Path(process.argv[0]), Path(*process.argv[1:2])
     if script.parent == python.parent and not script.is_file():
         raise ContainerlessError(
-            f"the process {name} of the Procfile starts {script.name!r}, which is neither python nor a console script"
+            f"the process {name} starts {script.name!r}, which is neither python nor a console script"
             " of a locked distribution"
         )
 
@@ -127,8 +125,7 @@ def _program(name: str, argv: list[str], tree: str) -> tuple[list[str], list[str
         # Relocatable scripts are sh and Python at once; started by Python, no shell has to be there.
         return [python, f"{tree}/venv/bin/{first}"], rest
     raise ContainerlessError(
-        f"the process {name} of the Procfile starts {first!r}, which is neither python nor a console script"
-        " of a locked distribution"
+        f"the process {name} starts {first!r}, which is neither python nor a console script of a locked distribution"
     )
 
 
@@ -154,4 +151,4 @@ def _refuse_options(server: str, known: _Server, options: list[str]) -> None:
             found = [short for short in known.refused_short if option.startswith(short)]
         for full in found[:1]:
             why = {**known.refused, **known.refused_short}[full]
-            raise ContainerlessError(f"the process web of the Procfile gives {server} the option {flag}; {why}")
+            raise ContainerlessError(f"the process web gives {server} the option {flag}; {why}")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The Procfile: `name: command` a line, each command an argv that no shell ever sees.
+"""The Procfile: `name: command` a line, each command an argv that no shell ever sees. A table obeys the same rules.
 
 Blank lines and lines that start with # are ignored. `release: python manage.py migrate` is taken as what it means and
 dropped, because migrations are a step of every release; another `release` command is refused. So is any other line.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import typing as t
 
 from .._core.errors import ContainerlessError
 from .._core.names import check_process_name
@@ -34,37 +35,63 @@ def parse(text: str) -> dict[str, list[str]]:
                 _take(line, processes)
             except ContainerlessError as exc:
                 raise ContainerlessError(f"Procfile line {number} ({line!r}): {exc}") from None
-    processes.pop("release", None)
-    if "web" not in processes:
-        raise ContainerlessError("the Procfile names no process web; add a line such as 'web: gunicorn shop.wsgi'")
-    return processes
+    return _complete(processes, "the Procfile", "'web: gunicorn shop.wsgi'")
 
 
-def _take(line: str, processes: dict[str, list[str]]) -> None:
-    name, argv = _parse_line(line)
-    if name in processes:
-        raise ContainerlessError(f"the process {name} stands there twice")
-    if name == "release":
-        _check_release(argv)
-    processes[name] = argv
+def from_table(table: t.Mapping[str, str], where: str) -> dict[str, list[str]]:
+    """Return the argv of each process of a table of commands that errors call `where`, by the rules of a Procfile."""
+    processes = {}
+    for name, text in table.items():
+        try:
+            processes[name] = _process(name, text)
+        except ContainerlessError as exc:
+            raise ContainerlessError(f"{name} of {where} ({text!r}): {exc}") from None
+    return _complete(processes, where, "'web = \"gunicorn shop.wsgi\"'")
 
 
-def _parse_line(line: str) -> tuple[str, list[str]]:
-    match = _LINE.fullmatch(line)
-    if _CONTROL.search(line) or not match:
-        raise ContainerlessError("a line is 'name: command', a comment that starts with #, or empty")
-    name, command = check_process_name(match.group(1)), match.group(2)
-    _refuse_shell(command)
+def command(text: str, environment: str) -> list[str]:
+    """Return the argv of one command. Raises for what only a shell understands.
+
+    `environment` names the option that takes a variable which stands in front of the command.
+    """
+    if _CONTROL.search(text):
+        raise ContainerlessError("the command holds a control character")
+    _refuse_shell(text)
     try:
-        argv = shlex.split(command)
+        argv = shlex.split(text)
     except ValueError as exc:
         raise ContainerlessError(f"the command can't be split into words: {str(exc).lower()}") from None
     if not argv or not argv[0]:
         raise ContainerlessError("the command is empty")
     if _ASSIGNMENT.fullmatch(argv[0]):
         variable = argv[0].partition("=")[0]
-        raise ContainerlessError(f"the variable {variable} belongs into app_release_env, no shell sets it here")
-    return name, argv
+        raise ContainerlessError(f"the variable {variable} belongs into {environment}, no shell sets it here")
+    return argv
+
+
+def _take(line: str, processes: dict[str, list[str]]) -> None:
+    match = _LINE.fullmatch(line)
+    if _CONTROL.search(line) or not match:
+        raise ContainerlessError("a line is 'name: command', a comment that starts with #, or empty")
+    name, argv = match.group(1), _process(*match.groups())
+    if name in processes:
+        raise ContainerlessError(f"the process {name} stands there twice")
+    processes[name] = argv
+
+
+def _process(name: str, text: str) -> list[str]:
+    check_process_name(name)
+    argv = command(text, "app_release_env")
+    if name == "release":
+        _check_release(argv)
+    return argv
+
+
+def _complete(processes: dict[str, list[str]], where: str, line: str) -> dict[str, list[str]]:
+    processes.pop("release", None)
+    if "web" not in processes:
+        raise ContainerlessError(f"{where} names no process web; add a line such as {line}")
+    return processes
 
 
 def _refuse_shell(command: str) -> None:

@@ -42,11 +42,11 @@ def check_app_name(value: str) -> str:
 
 
 def check_process_name(value: str) -> str:
-    """Return the name of a Procfile line, or raise with the bound."""
+    """Return the name of a process or timer, or raise with the bound."""
     return _checked(
         PROCESS_NAME,
         value,
-        f"process name {value!r} in the Procfile must be a lower-case letter followed by at most 23 of a-z, 0-9 and _",
+        f"the name {value!r} of a process or timer must be a lower-case letter followed by at most 23 of a-z, 0-9 and _",
     )
 
 

@@ -100,7 +100,7 @@ FLAGS = [
 
 @pytest.mark.parametrize("words", FLAGS)
 def test_web_neither_binds_nor_leaves_nor_reloads(words: str) -> None:
-    with pytest.raises(ContainerlessError, match=r"the process web of the Procfile gives \w+ the option -\S+; \w"):
+    with pytest.raises(ContainerlessError, match=r"the process web gives \w+ the option -\S+; \w"):
         command("web", words)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._artifact import procfile
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
+from hypothesis import given, settings, strategies as st
 
 WEB = "web: gunicorn shop.wsgi\n"
 
@@ -110,3 +111,59 @@ def test_release_stands_there_once() -> None:
 def test_a_project_has_a_web_process(text: str) -> None:
     with pytest.raises(ContainerlessError, match="names no process web; add a line"):
         procfile.parse(text)
+
+
+WHERE = "[tool.containerless.processes]"
+
+
+def test_a_table_obeys_the_same_rules() -> None:
+    table = {"web": "gunicorn shop.wsgi", "worker": "python -m a 'b c'", "release": "python manage.py migrate"}
+    found = procfile.from_table(table, WHERE)
+    assert found == {"web": ["gunicorn", "shop.wsgi"], "worker": ["python", "-m", "a", "b c"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "fault"),
+    [
+        ("Worker", "python a.py", "Worker of .*lower-case letter"),
+        ("worker", "python a.py | tee log", r"worker of .*\| needs a shell"),
+        ("worker", "python a.py\nb", "worker of .*control character"),
+        ("worker", "", "worker of .*the command is empty"),
+        ("release", "./deploy.sh", "release of .*migrations and nothing else"),
+    ],
+)
+def test_a_refusal_of_a_table_names_the_key(name: str, command: str, fault: str) -> None:
+    with pytest.raises(ContainerlessError, match=fault) as caught:
+        procfile.from_table({"web": "gunicorn shop.wsgi", name: command}, WHERE)
+    assert WHERE in str(caught.value)
+
+
+def test_a_table_has_a_web_process_too() -> None:
+    with pytest.raises(ContainerlessError, match=r"containerless.processes\] names no process web; add a line"):
+        procfile.from_table({"worker": "python a.py"}, WHERE)
+
+
+COMMANDS = st.text(st.sampled_from("ab -=/.'\"\\|$#;&\t\x00é"), max_size=12)
+
+
+@settings(deadline=None)
+@given(COMMANDS)
+def test_what_one_spelling_takes_the_other_takes(command: str) -> None:
+    """A process means the same in the Procfile and in a table, and no command ends in anything but argv or refusal."""
+    answers = []
+    for read in (
+        lambda: procfile.parse(f"web: {command}"),
+        lambda: procfile.from_table({"web": command.strip()}, WHERE),
+    ):
+        try:
+            answers.append(read()["web"])
+        except ContainerlessError:
+            answers.append([])
+    assert answers[0] == answers[1]
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1), min_size=1))
+def test_a_quoted_argv_comes_back(argv: list[str]) -> None:
+    quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in ["python", *argv])
+    assert procfile.command(quoted, "app_build_env") == ["python", *argv]

@@ -25,7 +25,7 @@ def test_names_inside_the_bound(name: str) -> None:
 def test_names_outside_the_bound_are_refused_by_name(name: str) -> None:
     with pytest.raises(ContainerlessError, match="app_name"):
         names.check_app_name(name)
-    with pytest.raises(ContainerlessError, match="Procfile"):
+    with pytest.raises(ContainerlessError, match="of a process or timer"):
         names.check_process_name(name)
 
 
