@@ -63,10 +63,16 @@ class ActionModule(ActionBase):
         repository = Repository(open_store(args["store"]), layout.app)
         templates = Templates(release=Path(args["templates"]), sandbox=Path(args["sandbox_templates"]))
         offer = _release_offer.make(
-            repository, index_id=args["index_id"], host=info["host"], layout=layout, config=config, templates=templates
+            repository,
+            index_id=args["index_id"],
+            host=info["host"],
+            layout=layout,
+            config=config,
+            templates=templates,
+            signers=args["signers"],
         )
         if args["require_test_record"]:
-            _release_offer.check_tested(repository, offer.content_id, args["untested_reason"])
+            _release_offer.check_tested(repository, offer.content_id, args["untested_reason"], args["signers"])
         artifact = ""
         if offer.content_id not in info["trees"] and not self._task.check_mode:
             artifact = self._send(repository, offer.content_id, layout)
@@ -105,6 +111,7 @@ class ActionModule(ActionBase):
         reason = args["untested_reason"] and f"untested: {args['untested_reason']}"
         request = {
             **{name: args[name] for name in passed},
+            "allow_older": not args["signers"] if args["allow_older"] is None else args["allow_older"],
             "run": uuid.uuid4().hex[:12],
             "who": f"{getpass.getuser()}@{platform.node()}",
             "reason": "; ".join(filter(None, (args["reason"], reason))),

@@ -20,19 +20,20 @@ def _row(host: dict[str, Any]) -> tuple[str, ...]:
         if app["release"]
         else "-"
     )
-    return (host["inventory_hostname"], app["release"] or "nothing", str(app["activation"] or "-"), state)
+    signed_by = app["signed_by"] or "-"
+    return (host["inventory_hostname"], app["release"] or "nothing", str(app["activation"] or "-"), signed_by, state)
 
 
 def status_table(hosts: list[dict[str, Any]]) -> list[str]:
-    """Return one line a host: name, release, activation, state; hosts that could not be read say so."""
+    """Return one line a host: name, release, activation, signature, state; hosts that could not be read say so."""
     rows = [
         _row(host)
         if "app" in (host.get("app_release_status") or {})
-        else (host["inventory_hostname"], "unknown", "-", "not read")
+        else (host["inventory_hostname"], "unknown", "-", "-", "not read")
         for host in hosts
     ]
-    table = [("host", "release", "no.", "state"), *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(4)]
+    table = [("host", "release", "no.", "signed by", "state"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(5)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
 

@@ -151,6 +151,21 @@ options:
     description: Release without a test record for this reason, which goes into the ledger.
     type: str
     default: ""
+  signers:
+    description:
+      - Whose signatures count, each a line of ALLOWED SIGNERS in C(ssh-keygen(1\)) - names, options, key.
+      - When given, manifest, provenance and, where it is required, test record of the artifact need a good signature by
+        one of these keys; what has none is refused before anything is written on a host, in check mode too.
+      - When empty, the artifact is pinned by its digest alone, and RV(signed_by) says that nothing was checked.
+    type: list
+    elements: str
+    default: []
+  allow_older:
+    description:
+      - Whether the artifact may be of an older commit than that of the host's active release.
+      - By default allowed without O(signers), and refused with them - an old artifact with a good signature may be a
+        replay. Going back with O(state=rolled_back) is always allowed.
+    type: bool
   reason:
     description: Why, for the ledger.
     type: str
@@ -198,6 +213,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+signed_by:
+  description:
+    - Who signed the artifact, a name out of O(signers).
+    - V(unsigned) without a signature; without O(signers) the fingerprint of each key and C((not checked\)).
+  returned: O(state=present)
+  type: str
+  sample: ann@example.org
 release:
   description: Id of the release that is live after the run.
   returned: success, unless O(state=absent)

@@ -47,6 +47,13 @@ app:
       description: Number of the active activation.
       type: int
       sample: 3
+    signed_by:
+      description:
+        - Who signed the artifact of the active release, as it was checked when it was released.
+        - V(unsigned) without a signature; the key's fingerprint and C((not checked\)) where no signers were given;
+          null without a release.
+      type: str
+      sample: ann@example.org
     running:
       description: Whether each process is up and web.sock leads to it.
       type: bool

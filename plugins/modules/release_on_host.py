@@ -57,6 +57,10 @@ options:
     type: str
     choices: [expand, accept]
     default: expand
+  allow_older:
+    description: With O(state=present), whether the release may have an older commit than the active one.
+    type: bool
+    default: true
   to:
     description: Release id to go back to; empty for the last good one before the active one.
     type: str
@@ -123,6 +127,7 @@ def main() -> None:
             "drain": {"type": "int", "default": 30},
             "lock_wait": {"type": "int", "default": 0},
             "migrations": {"type": "str", "choices": ["expand", "accept"], "default": "expand"},
+            "allow_older": {"type": "bool", "default": True},
             "to": {"type": "str", "default": ""},
             "accept_newer_schema": {"type": "bool", "default": False},
             "remove_data": {"type": "bool", "default": False},

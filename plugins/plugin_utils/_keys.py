@@ -12,6 +12,8 @@ from ..module_utils._core import names, schemas
 from ..module_utils._core.errors import ContainerlessError
 
 LEVELS: tuple[str, ...] = tuple(schemas.TEST_RECORD["properties"]["level"]["enum"])
+#: Documents of an artifact that are signed, as the keys of their signatures name them.
+SIGNED = ("manifest", "provenance", *(f"record-{level}" for level in LEVELS))
 CHANNEL_NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 
 
@@ -42,6 +44,20 @@ class Keys:
             raise ContainerlessError(f"test level {level!r} must be one of {', '.join(LEVELS)} (app_test_level)")
         return f"{self._artifact(content_id)}/records/{level}.json"
 
+    def document(self, content_id: str, name: str) -> str:
+        """Key of a document by its name in SIGNED."""
+        if name.startswith("record-"):
+            return self.record(content_id, name.removeprefix("record-"))
+        return {"manifest": self.manifest, "provenance": self.provenance}[name](content_id)
+
+    def signatures(self, content_id: str) -> str:
+        """Prefix of all signatures of an artifact."""
+        return f"{self._artifact(content_id)}/signatures"
+
+    def signature(self, content_id: str, name: str, fingerprint: str) -> str:
+        """Key of the signature of a document by a key with this fingerprint (SHA-256 in hex)."""
+        return f"{self.signatures(content_id)}/{name}.{fingerprint[:16]}.sig"
+
     @property
     def indexes(self) -> str:
         """Prefix of all indexes."""
@@ -60,6 +76,10 @@ class Keys:
     def build(self, key: str) -> str:
         """Key of what a build key led to."""
         return f"{self.project}/builds/{names.check_digest(key, 'build key')}.json"
+
+    def layer(self, key: str) -> str:
+        """Key of the artifact whose environment stands for a layer key."""
+        return f"{self.project}/layers/{names.check_digest(key, 'layer key')}.json"
 
     def _artifact(self, content_id: str) -> str:
         return f"{self.project}/artifacts/{names.check_digest(content_id, 'content_id')}"

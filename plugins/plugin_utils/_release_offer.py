@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..module_utils._artifact import identity as artifact_identity
 from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import Layout
 from ..module_utils._release import identity
+from . import _signing
 from ._repository import Repository
 from ._units import Context, Templates, render
 
@@ -29,10 +31,11 @@ class Offer:
     units: dict[str, str]
     boot_unit: str
     interpreter: str
+    signed_by: str
 
     def desired(self) -> dict[str, Any]:
         """Return the part of the module's request that describes the release."""
-        kept = ("release_id", "document", "manifest", "units", "boot_unit", "interpreter")
+        kept = ("release_id", "document", "manifest", "units", "boot_unit", "interpreter", "signed_by")
         return {name: getattr(self, name) for name in kept}
 
 
@@ -45,10 +48,14 @@ def check_host(host: dict[str, Any]) -> None:
         )
 
 
-def check_tested(repository: Repository, content_id: str, untested_reason: str) -> None:
-    """Raise when the artifact has no passed test record, unless a reason is given by name."""
+def check_tested(repository: Repository, content_id: str, untested_reason: str, signers: Sequence[str] = ()) -> None:
+    """Raise when the artifact has no passed test record, signed where `signers` are given, unless for a reason."""
+    if untested_reason:
+        return
     record = repository.record(content_id, "default")
-    if untested_reason or (record is not None and record["passed"]):
+    if record is not None and record["passed"]:
+        if signers:
+            _signing.check_record(repository, content_id, "default", signers)
         return
     found = "has no test record" if record is None else "failed its test"
     raise ContainerlessError(
@@ -64,12 +71,18 @@ def make(
     layout: Layout,
     config: dict[str, Any],
     templates: Templates,
+    signers: Sequence[str] = (),
 ) -> Offer:
-    """Return the release of a published index for a host. Raises ContainerlessError."""
+    """Return the release of a published index for a host; with `signers`, only of an artifact that one of them signed.
+
+    Raises ContainerlessError.
+    """
     check_host(host)
     index = repository.index(index_id)
     variant = artifact_identity.choose_variant(index, host)
     manifest = repository.manifest(variant["content_id"])
+    _check_index(index, variant, manifest)
+    signed_by = _signing.signed_by(repository, variant["content_id"], signers)
     document = identity.release_document(
         project=layout.app, version=index["version"], index_id=index_id, config=config, templates=templates.revision()
     )
@@ -91,4 +104,15 @@ def make(
         units=units,
         boot_unit=boot_unit,
         interpreter=host["pythons"][variant["soabi"]],
+        signed_by=signed_by,
     )
+
+
+def _check_index(index: dict[str, Any], variant: dict[str, Any], manifest: dict[str, Any]) -> None:
+    """Raise when an index calls an artifact something else than its manifest does: only the manifest is signed."""
+    said = (index["version"], index["commit"], variant)
+    if said != (manifest["version"], manifest["source"]["commit"], artifact_identity.variant(manifest)):
+        raise ContainerlessError(
+            f"the index of {index['project']} {index['version']} says something else than the manifest of"
+            f" {variant['content_id'][:12]}, which is {manifest['version']}; upload the version again"
+        )

@@ -45,6 +45,8 @@ SPEC: dict[str, Any] = {
         "sandbox_templates": {"type": "path"},
         "require_test_record": {"type": "bool", "default": True},
         "untested_reason": {"type": "str", "default": ""},
+        "signers": {"type": "list", "elements": "str", "default": []},
+        "allow_older": {"type": "bool"},
         "reason": {"type": "str", "default": ""},
         "drain": {"type": "int", "default": 30},
         "lock_wait": {"type": "int", "default": 0},

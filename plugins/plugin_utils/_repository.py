@@ -20,6 +20,7 @@ from ..module_utils._core import canonical, names, schemas
 from ..module_utils._core.errors import ContainerlessError, InvalidDocument
 from ._blobs import Blob, named_by, save
 from ._keys import LEVELS, Keys
+from ._signatures import Signatures
 from ._store import Put, Store, file_sha256
 
 if t.TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Repository:
         self.store.replace(self.keys.channel(name), canonical.dumps(document))
         return True
 
-    # Test records.
+    # Test records and signatures.
 
     def record(self, content_id: str, level: str) -> Document | None:
         """Return the test record of an artifact, or None."""
@@ -147,42 +148,61 @@ class Repository:
         records = {content_id: self.record(content_id, level) for content_id in self._variants(index_id)}
         return [content_id for content_id, record in records.items() if not (record and record["passed"])]
 
-    # Build keys: what is known before a build, to what it made.
+    def signatures(self, content_id: str) -> Signatures:
+        """Return the signatures of an artifact and its test records."""
+        return Signatures(self.store, self.keys, content_id)
+
+    # Build and layer keys: what is known before a build, to what it made.
 
     def build(self, key: str) -> str | None:
         """Return the content_id that a build key led to, if that artifact is still here."""
-        data = self.store.get(self.keys.build(key))
-        if data is None:
-            return None
-        said = self._said(self.keys.build(key))
-        content_id = names.check_digest(str(_json(data, said).get("content_id")), said)
-        return content_id if self.has_artifact(content_id) else None
+        return self._known(self.keys.build(key))
 
     def put_build(self, key: str, content_id: str) -> bool:
         """Remember what a build key led to. Other bytes under a key are a build that is not reproducible."""
-        names.check_digest(content_id, "content_id")
-        document = {"schema": "containerless.build/v1", "content_id": content_id}
-        return self._put(self.keys.build(key), canonical.dumps(document))
+        return self._put(self.keys.build(key), _named("build", content_id))
+
+    def layer(self, key: str) -> str | None:
+        """Return the content_id of an artifact that has the environment of a layer key, if it is still here."""
+        return self._known(self.keys.layer(key))
+
+    def put_layer(self, key: str, content_id: str) -> None:
+        """Remember an artifact that has the environment of a layer key, unless one is known: any of them will do."""
+        if self.layer(key) is None:
+            self.store.replace(self.keys.layer(key), _named("layer", content_id))
+
+    def _known(self, key: str) -> str | None:
+        data = self.store.get(key)
+        if data is None:
+            return None
+        said = self._said(key)
+        content_id = names.check_digest(str(_json(data, said).get("content_id")), said)
+        return content_id if self.has_artifact(content_id) else None
 
     # Copies.
 
     def missing_in(self, other: Repository, index_id: str) -> list[str]:
-        """Return the keys of the artifacts, records and index that a copy would create in another repository."""
+        """Return the keys of artifacts, records, signatures and index that a copy would create elsewhere."""
         found: list[str] = []
         for content_id in self._variants(index_id):
             if not other.has_artifact(content_id):
                 found.append(other.keys.manifest(content_id))
             found += [other.keys.record(content_id, level) for level in self._new_levels(other, content_id)]
+            found += self.signatures(content_id).missing_in(other.signatures(content_id))
         return found if other.has_index(index_id) else [*found, other.keys.index(index_id)]
 
     def copy_to(self, other: Repository, index_id: str) -> bool:
-        """Copy an index with its artifacts and test records, all verified on the way; False when all were there."""
+        """Copy an index with its artifacts, their test records and signatures; False when all were there.
+
+        All but the signatures is verified on the way: of these, only who releases knows whose count.
+        """
         changed = not other.has_index(index_id)
         for content_id in self._variants(index_id):
             if not other.has_artifact(content_id):
                 changed |= self._copy_artifact(other, content_id)
             for level in self._new_levels(other, content_id):
                 changed |= other.put_record(t.cast("Document", self.record(content_id, level)))
+            changed |= self.signatures(content_id).copy_to(other.signatures(content_id))
         other.put_index(self.index(index_id))
         return changed
 
@@ -247,6 +267,11 @@ class Repository:
         if pieces is None:
             raise ContainerlessError(f"{self.store.name} has no {key}")
         save(pieces, blob, dest, self._said(key))
+
+
+def _named(kind: str, content_id: str) -> bytes:
+    names.check_digest(content_id, "content_id")
+    return canonical.dumps({"schema": f"containerless.{kind}/v1", "content_id": content_id})
 
 
 def _json(data: bytes, said: str) -> Document:

@@ -126,7 +126,7 @@ def check(data: bytes, armored: bytes, namespace: str) -> Key:
     """Return the key of a signature that belongs to `data`, whoever made it. Raises SignatureError."""
     key, found = read(armored)
     if found != namespace:
-        raise SignatureError(f"the signature by {key} is for namespace {found!r}, not {namespace!r}")
+        raise SignatureError(f"the signature by {key} is for namespace {found[:100]!r}, not {namespace!r}")
     with _folder(signature=armored) as folder:
         done = _ssh_keygen("-Y", "check-novalidate", "-n", namespace, "-s", "signature", data=data, cwd=folder)
     if done.returncode:

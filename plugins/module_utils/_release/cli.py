@@ -57,6 +57,8 @@ def _status(options: argparse.Namespace) -> int:
     for report in reports:
         state = "running" if report["running"] else "NOT RUNNING" if report["release"] else "not released"
         print(f"{report['app']}: {report['release'] or '-'} (activation {report['activation'] or '-'}), {state}")
+        if report["release"]:
+            print(f"  signature: {report['signed_by']}")
         if report["under_way"]:
             print(f"  a release is under way or was interrupted at step {report['under_way']}")
         if report["processes"]:

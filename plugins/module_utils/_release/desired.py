@@ -21,6 +21,7 @@ class Policy:
     lock_wait: float = 0.0
     accept_migrations: bool = False
     accept_newer_schema: bool = False
+    allow_older: bool = True
 
     def __post_init__(self) -> None:
         if self.drain < 0 or self.lock_wait < 0:
@@ -40,6 +41,8 @@ class Desired:
     secrets: dict[str, str] = field(repr=False, default_factory=dict)
     blob: str = ""
     encoding: str = "gzip"
+    #: Who signed the artifact, for people: it was checked on the control node, or the text says that it was not.
+    signed_by: str = "unsigned"
 
     @property
     def content_id(self) -> str:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from .._core.errors import ContainerlessError
 from .._core.names import Layout
-from . import database, files, health, journal, ledger, staging
+from . import database, files, health, journal, ledger, plan, staging
 from .activations import Activations
 from .desired import Desired, Outcome, Policy
 from .evidence import ReleaseFailed, mask
@@ -59,7 +59,7 @@ class Engine:
         """Make a release live. Raises ContainerlessError before, ReleaseFailed after something was begun."""
         self._secrets = desired.secrets
         with self._timed("preflight"):
-            staging.preflight(self.layout, desired, self.state.secrets())
+            self.preflight(desired)
         target = Ref(ledger.next_activation(self.state.entries), desired.release_id, desired.content_id)
         with self._transaction("release", target):
             with self._step("unpack"):
@@ -77,6 +77,13 @@ class Engine:
                 self.activations.start(stored, target, workers=True)
             self._go_live(stored, target)
         return self._done(target)
+
+    def preflight(self, desired: Desired) -> None:
+        """Raise when this host can't take a release, or may not. Writes nothing."""
+        live = self.state.stored(self.state.active.release) if self.state.active else None
+        if live is not None and not self.policy.allow_older:
+            plan.refuse_older(live.manifest, desired.manifest)
+        staging.preflight(self.layout, desired, self.state.secrets())
 
     def rollback(self, to: str) -> Outcome:
         """Go back to a release of this host (`to`, or the last good one before the active one). No network."""

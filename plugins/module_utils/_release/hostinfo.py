@@ -123,11 +123,13 @@ def report(layout: Layout, systemd: Systemd) -> dict[str, t.Any]:
     """Return what `status` shows of one app."""
     state = State.read(layout)
     active = state.active
+    stored = state.stored(active.release) if active else None
     return {
         "app": layout.app,
         "release": active.release if active else None,
         "activation": active.activation if active else None,
         "content_id": active.content_id if active else None,
+        "signed_by": stored.signed_by if stored else None,
         "running": running(state, systemd),
         "processes": processes(state, systemd),
         "under_way": state.journal.step if state.journal else None,

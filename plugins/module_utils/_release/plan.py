@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 from dataclasses import dataclass
+
+from .._core.errors import ContainerlessError
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,17 @@ def plan(observed: Observed, release: str) -> Plan:
     if not observed.running:
         return Plan("activate", "the release is active but not all of it is running", unpack)
     return Plan("none", "already live", unpack)
+
+
+def refuse_older(live: dict[str, t.Any], wanted: dict[str, t.Any]) -> None:
+    """Raise when the commit of the wanted manifest is older than that of the live one: it may be a replay."""
+    times = [manifest["source_date_epoch"] for manifest in (live, wanted)]
+    if times[1] < times[0]:
+        was, is_ = (time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds)) for seconds in times)
+        raise ContainerlessError(
+            f"{wanted['version']} is of {is_}, older than {live['version']} of {was}, which is live; go back with the"
+            " rollback playbook, or set app_release_allow_older: true"
+        )
 
 
 def _lines(document: dict[str, t.Any] | None, manifest: dict[str, t.Any] | None, units: dict[str, str]) -> str:

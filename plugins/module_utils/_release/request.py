@@ -9,7 +9,7 @@ import typing as t
 from dataclasses import asdict
 
 from .._core.names import Layout
-from . import files, hostinfo, plan, removal, staging, tool
+from . import files, hostinfo, plan, removal, tool
 from .desired import Desired, Policy
 from .engine import Engine
 from .state import State
@@ -22,6 +22,7 @@ def _engine(layout: Layout, params: dict[str, t.Any]) -> Engine:
         lock_wait=float(params["lock_wait"]),
         accept_migrations=params["migrations"] == "accept",
         accept_newer_schema=params["accept_newer_schema"],
+        allow_older=params["allow_older"],
     )
     return Engine(layout, Systemd(layout), run=params["run"], who=params["who"], why=params["reason"], policy=policy)
 
@@ -37,6 +38,7 @@ def _desired(params: dict[str, t.Any]) -> Desired:
         interpreter=wanted["interpreter"],
         secrets=params["secrets"],
         blob=params["artifact"],
+        signed_by=wanted["signed_by"],
     )
 
 
@@ -48,7 +50,9 @@ def present(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
         state = State.read(layout)
         planned = _planned(state, systemd, desired)
         if planned["changed"]:
-            staging.preflight(layout, desired, state.secrets())
+            engine = _engine(layout, params)
+            engine.state = state
+            engine.preflight(desired)
         return planned
     brought = bool(params["tool"]) and tool.install(layout, params["tool"]["digest"], params["tool"]["packed"])
     engine = _engine(layout, params)
@@ -67,6 +71,7 @@ def _planned(state: State, systemd: Systemd, desired: Desired) -> dict[str, t.An
         "plan": asdict(decided),
         "diff": _diff(state, desired),
         "release": desired.release_id,
+        "signed_by": desired.signed_by,
         "activation": live.activation if live and decided.is_noop else None,
         "previous": None,
         "steps": [],

@@ -114,6 +114,7 @@ def _contents(desired: Desired) -> dict[str, bytes]:
     return {
         "release.json": canonical.dumps(desired.document),
         "manifest.json": canonical.dumps(desired.manifest),
+        "signed_by": desired.signed_by.encode(),
         **{f"units/{name}": text.encode() for name, text in desired.units.items()},
     }
 

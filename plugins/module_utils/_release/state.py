@@ -23,6 +23,7 @@ class Stored:
     document: dict[str, t.Any]
     manifest: dict[str, t.Any]
     content_id: str
+    signed_by: str = "unknown"
 
     @property
     def config(self) -> dict[str, t.Any]:
@@ -111,6 +112,7 @@ class State:
             document=schemas.check("release", canonical.loads(document, "release.json"), f"{folder}/release.json"),
             manifest=schemas.check("manifest", canonical.loads(manifest, "manifest.json"), f"{folder}/manifest.json"),
             content_id=canonical.sha256(manifest),
+            signed_by=(files.read(f"{folder}/signed_by") or b"unknown").decode(),
         )
 
     def units(self, release_id: str) -> dict[str, str]:

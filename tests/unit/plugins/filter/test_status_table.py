@@ -9,8 +9,14 @@ import pytest
 from ansible_collections.containerless.django.plugins.filter.status_table import FilterModule, status_table
 
 UP = "active (running), 0 restarts"
-LIVE = {"release": "2.0-0123456789ab", "activation": 3, "running": True, "processes": {"web": UP, "worker": UP}}
-NONE = {"release": None, "activation": None, "running": False, "processes": {}}
+LIVE = {
+    "release": "2.0-0123456789ab",
+    "activation": 3,
+    "signed_by": "ann@example.org",
+    "running": True,
+    "processes": {"web": UP, "worker": UP},
+}
+NONE = {"release": None, "activation": None, "signed_by": None, "running": False, "processes": {}}
 DOWN = {
     **LIVE,
     "running": False,
@@ -19,17 +25,17 @@ DOWN = {
 
 # name, variables of the host -> cells
 ROWS: list[tuple[str, dict[str, Any], list[str]]] = [
-    ("live", {"app_release_status": {"app": LIVE}}, ["2.0-0123456789ab", "3", "running"]),
-    ("never", {"app_release_status": {"app": NONE}}, ["nothing", "-", "-"]),
-    ("down", {"app_release_status": {"app": DOWN}}, ["2.0-0123456789ab", "3", "DOWN: beat, web"]),
+    ("live", {"app_release_status": {"app": LIVE}}, ["2.0-0123456789ab", "3", "ann@example.org", "running"]),
+    ("never", {"app_release_status": {"app": NONE}}, ["nothing", "-", "-", "-"]),
+    ("down", {"app_release_status": {"app": DOWN}}, ["2.0-0123456789ab", "3", "ann@example.org", "DOWN: beat, web"]),
     (
         "cut",
         {"app_release_status": {"app": {**LIVE, "running": False}}},
-        ["2.0-0123456789ab", "3", "not running"],
+        ["2.0-0123456789ab", "3", "ann@example.org", "not running"],
     ),
-    ("away", {}, ["unknown", "-", "not read"]),
-    ("failed", {"app_release_status": {"failed": True, "msg": "no"}}, ["unknown", "-", "not read"]),
-    ("null", {"app_release_status": None}, ["unknown", "-", "not read"]),
+    ("away", {}, ["unknown", "-", "-", "not read"]),
+    ("failed", {"app_release_status": {"failed": True, "msg": "no"}}, ["unknown", "-", "-", "not read"]),
+    ("null", {"app_release_status": None}, ["unknown", "-", "-", "not read"]),
 ]
 
 
@@ -49,7 +55,7 @@ def test_columns_are_aligned_and_no_line_ends_with_a_blank() -> None:
 
 
 def test_no_hosts_are_a_head_line() -> None:
-    assert status_table([]) == ["host  release  no.  state"]
+    assert status_table([]) == ["host  release  no.  signed by  state"]
 
 
 def test_the_filter_has_the_name_of_its_documentation() -> None:

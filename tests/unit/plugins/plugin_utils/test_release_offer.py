@@ -75,7 +75,7 @@ def test_what_is_sent_holds_no_content_of_the_store_twice(
     repository: Repository, index_id: str, templates: Templates
 ) -> None:
     sent = make(repository, index_id, templates).desired()
-    assert sorted(sent) == ["boot_unit", "document", "interpreter", "manifest", "release_id", "units"]
+    assert sorted(sent) == ["boot_unit", "document", "interpreter", "manifest", "release_id", "signed_by", "units"]
 
 
 @pytest.mark.parametrize(("systemd", "refused"), [(251, True), (252, False), (257, False)])

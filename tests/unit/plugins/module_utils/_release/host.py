@@ -221,6 +221,7 @@ def artifact(folder: Path, version: str, migrations: t.Sequence[dict[str, t.Any]
     manifest = {
         **MANIFEST,
         "version": version,
+        "source_date_epoch": MANIFEST["source_date_epoch"] + int(version.partition(".")[0]),
         "tar": {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)},
         "tree": sealed._asdict() if hasattr(sealed, "_asdict") else dict(sealed.__dict__),
         "django": {**MANIFEST["django"], "migrations": list(migrations)},

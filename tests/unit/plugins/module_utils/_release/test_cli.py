@@ -61,6 +61,7 @@ def test_status(host: Host, call: Call, releases: list[str]) -> None:
     assert code == 0
     assert out.splitlines() == [
         f"shop: {releases[1]} (activation 2), running",
+        "  signature: unsigned",
         "  web     active (running), 0 restarts",
         "  worker  active (running), 0 restarts",
     ]

@@ -91,6 +91,7 @@ def test_an_app_that_is_not_there(host: Host) -> None:
         "release": None,
         "activation": None,
         "content_id": None,
+        "signed_by": None,
         "running": False,
         "processes": {},
         "under_way": None,

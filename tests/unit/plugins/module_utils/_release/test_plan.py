@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._release import plan
 from ansible_collections.containerless.django.plugins.module_utils._release.plan import Observed
 
@@ -35,6 +36,22 @@ def test_plan(observed: Observed, action: str, reason: str, unpack: bool) -> Non
     assert reason in made.reason
 
 
+# seconds between the live commit and the wanted one -> refused
+AGES = [(-1, True), (-86400 * 400, True), (0, False), (1, False)]
+
+
+@pytest.mark.parametrize(("seconds", "refused"), AGES)
+def test_an_older_commit(seconds: int, refused: bool) -> None:
+    wanted = {**MANIFEST, "version": "0.9", "source_date_epoch": MANIFEST["source_date_epoch"] + seconds}
+    if not refused:
+        plan.refuse_older(MANIFEST, wanted)
+        return
+    with pytest.raises(
+        ContainerlessError, match=r"^0\.9 is of 20\d\d-.* UTC, older than 1\.0\.0\S+ of 2023-11-14 22:13:20"
+    ):
+        plan.refuse_older(MANIFEST, wanted)
+
+
 UNIT = {"web@.service": "# a comment\n[Service]\nExecStart=/a\nEnvironment=PASSWORD=hunter22\n"}
 CONFIG = {"env": {"PASSWORD": "hunter22", "DEBUG": "0"}, "secrets": ["SECRET_KEY"]}
 
@@ -50,6 +67,7 @@ def test_a_diff_names_everything_and_holds_no_value() -> None:
         "env: PASSWORD",
         "secret: SECRET_KEY",
         "distribution: django 5.2.19",
+        "distribution: docopt 0.6.2",
         "migration: shop.0001_initial (expand)",
         "web@.service: [Service]",
         "web@.service: ExecStart=/a",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
-from ansible_collections.containerless.django.plugins.module_utils._release import files, request, tool
+from ansible_collections.containerless.django.plugins.module_utils._release import files, hostinfo, request, tool
 from ansible_collections.containerless.django.plugins.module_utils._release.evidence import ReleaseFailed
 from ansible_collections.containerless.django.plugins.module_utils._release.journal import Journal, Ref
 from ansible_collections.containerless.django.plugins.module_utils._release.state import State
@@ -32,7 +32,7 @@ def params(
 
     def make(version: str = "1.0", **change: t.Any) -> dict[str, t.Any]:
         wanted = desired(artifacts[version], group, change.get("secrets"))
-        kept = ("release_id", "document", "manifest", "units", "boot_unit", "interpreter")
+        kept = ("release_id", "document", "manifest", "units", "boot_unit", "interpreter", "signed_by")
         return {
             "name": "shop",
             "desired": {name: getattr(wanted, name) for name in kept},
@@ -44,6 +44,7 @@ def params(
             "migrations": "expand",
             "to": "",
             "accept_newer_schema": True,
+            "allow_older": True,
             "remove_data": False,
             "run": "r1",
             "who": "ops@laptop",
@@ -135,6 +136,35 @@ def test_there_and_back_again(host: Host, params: Params) -> None:
         assert request.rolled_back(params(to=old), check)["changed"] is False
     with pytest.raises(ContainerlessError, match="no good release before"):
         request.rolled_back(params(), True)
+
+
+def test_an_older_commit_is_refused_where_it_may_be_a_replay(host: Host, params: Params) -> None:
+    request.present(params("2.0"), False)
+    before = places(host)
+    for check in (True, False):
+        with pytest.raises(
+            ContainerlessError, match=r"^1.0 is of 2023-11-14 .* older than 2.0 .*app_release_allow_old"
+        ):
+            request.present(params("1.0", allow_older=False), check)
+    assert (places(host), live(host)) == (before, 1)
+    assert request.present(params("1.0", allow_older=True), False)["activation"] == 2
+    # The one that is live is never older than itself, and what went live may go back.
+    assert request.present(params("1.0", allow_older=False), False)["changed"] is False
+    request.present(params("3.0", allow_older=False), False)
+    assert request.rolled_back(params(allow_older=False), False)["release"] == params("1.0")["desired"]["release_id"]
+
+
+@pytest.mark.parametrize("who", ["unsigned", "ann@example.org", "SHA256:" + "A" * 43 + " (not checked)"])
+def test_who_signed_it_is_known_afterwards(host: Host, params: Params, who: str) -> None:
+    asked = params()
+    asked["desired"]["signed_by"] = who
+    for check in (True, False, False):
+        assert request.present(asked, check)["signed_by"] == who
+    systemd = Systemd(host.layout, host)
+    assert hostinfo.report(host.layout, systemd)["signed_by"] == who
+    # A release that was staged before signatures were known.
+    os.remove(f"{host.layout.release(asked['desired']['release_id'])}/signed_by")
+    assert hostinfo.report(host.layout, systemd)["signed_by"] == "unknown"
 
 
 def test_a_failure_is_raised_with_its_evidence(host: Host, params: Params) -> None:
