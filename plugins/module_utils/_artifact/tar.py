@@ -4,8 +4,9 @@
 """The tar of an artifact: a writer whose bytes depend on the tree alone, and a reader that trusts nothing.
 
 The reader takes what the writer writes (POSIX headers; directories, regular files and relative links; PAX records for
-long and non-ASCII names) and refuses the rest by name. It does not use `tarfile`: that module reads many more dialects
-than we write, and the one of Debian 12 has no extraction filters.
+long and non-ASCII names) and refuses the rest by name: what it takes is, byte for byte, what `write_tar` makes of the
+tree that came out. Neither uses `tarfile`: its headers changed with Python 3.9, it reads many more dialects than we
+write, and the one of Debian 12 has no extraction filters.
 """
 
 # Paths are bytes, as the disk has them; pathlib knows only text.
@@ -16,24 +17,32 @@ import os
 import re
 import stat
 import struct
-import tarfile
 import typing as t
+import unicodedata
 from dataclasses import dataclass
 
 from .._core.errors import ContainerlessError
 
 BLOCK = 512
+#: A tar ends on a multiple of this (POSIX pax, blocking factor 20).
+RECORD = 20 * BLOCK
 #: Octal numbers of a header have eleven digits; what needs more has no place in an artifact.
 _MAX_NUMBER = 8**11
 _MAX_PAX = 64 * 1024
 _CHUNK = 1024 * 1024
 _MAX_SHOWN = 200
+# With the folder of a tree before them, paths stay below PATH_MAX (limits.h: 4096 bytes), and what removes a tree level
+# by level (shutil.rmtree: one call and one descriptor each) below its own limits.
+_LONGEST = 1024
+_DEEPEST = 100
 _FOLDER = 0o755
+_MODES = {"file": (0o644, _FOLDER), "directory": (_FOLDER,), "link": (0o777,)}
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x")
 _MAGIC = b"ustar\x0000"
-# A backslash would make sha256sum escape the name; control characters would let a name lie in a terminal.
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\\\\\u2028\u2029]")
-_KINDS = {b"0": "file", b"5": "directory", b"2": "link", b"x": "pax"}
+# A backslash would make sha256sum escape the name; controls, also those of direction, would let it lie in a terminal.
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\\\\\u2028-\u202e\u2066-\u2069]")
+_FLAGS = {"file": b"0", "directory": b"5", "link": b"2", "pax": b"x"}
+_KINDS = {flag: kind for kind, flag in _FLAGS.items()}
 _REFUSED_KINDS = {
     b"1": "a hard link",
     b"3": "a character device",
@@ -54,8 +63,7 @@ class Size:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(t.NamedTuple):
     """One header of the archive, its name and link target as bytes that nobody has checked yet."""
 
     name: bytes
@@ -64,6 +72,8 @@ class Member:
     size: int
     mtime: int
     target: bytes
+    #: The blocks that said so, those of a PAX header included.
+    blocks: bytes = b""
 
 
 def shown(name: str | bytes) -> str:
@@ -83,6 +93,8 @@ def name_fault(name: str) -> str | None:
         return "has '..' in its path"
     if _FORBIDDEN.search(name):
         return "has a control character or a backslash in its name"
+    if len(parts) > _DEEPEST or len(name.encode("utf-8", "surrogatepass")) > _LONGEST:
+        return f"has a path of more than {_DEEPEST} parts or {_LONGEST} bytes"
     return None
 
 
@@ -105,8 +117,15 @@ def link_fault(name: str, target: str) -> str | None:
     return None
 
 
+def _folded(name: str) -> str:
+    """Return what is equal for names that a disk may take for one (Unicode 3.13: canonical caseless matching)."""
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+
 class Names:
-    """The members so far, and what forbids one more: every name once, in whatever case, in a known directory."""
+    """The members so far, and what forbids one more: every name once, however written, in a known directory."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, str] = {"": "directory"}
@@ -124,9 +143,10 @@ class Names:
                 if found
                 else "stands in no directory of the archive"
             )
-        other = self._folded.setdefault(name.casefold(), name)
+        other = self._folded.setdefault(_folded(name), name)
         if other != name:
-            return f"differs from {shown(other)} only in upper and lower case"
+            how = "upper and lower case" if other.casefold() == name.casefold() else "how Unicode writes its letters"
+            return f"differs from {shown(other)} only in {how}"
         self._kinds[name] = kind
         return None
 
@@ -164,30 +184,66 @@ def write_tar(root: str, out: t.BinaryIO, *, mtime: int) -> None:
     written = 0
     for raw, facts in scan(root):
         path = os.path.join(os.fsencode(root), raw)
-        info = _tarinfo(raw, path, facts, names)
-        info.mtime = mtime
-        header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
-        out.write(header)
-        written += len(header)
-        if info.isreg():
-            written += _append(path, info.size, out)
-    out.write(bytes(2 * BLOCK + -(written + 2 * BLOCK) % tarfile.RECORDSIZE))
+        member = _member(raw, path, facts, names)._replace(mtime=mtime)
+        blocks = _blocks(member)
+        out.write(blocks)
+        written += len(blocks)
+        if member.kind == "file":
+            written += _append(path, member.size, out)
+    out.write(bytes(2 * BLOCK + -(written + 2 * BLOCK) % RECORD))
 
 
-def _tarinfo(raw: bytes, path: bytes, facts: os.stat_result, names: Names) -> tarfile.TarInfo:
-    kind = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link"}.get(stat.S_IFMT(facts.st_mode))
+def _member(raw: bytes, path: bytes, facts: os.stat_result, names: Names) -> Member:
+    """Return what is written of a path, its time left open, or raise with what is wrong with it."""
+    kind = {stat.S_IFDIR: "directory", stat.S_IFREG: "file", stat.S_IFLNK: "link"}.get(stat.S_IFMT(facts.st_mode), "")
     name = _text(raw, "path")
-    target = _text(os.readlink(path), "link target") if kind == "link" else ""
+    target = os.readlink(path) if kind == "link" else b""
     fault = name_fault(name) or (None if kind else "is neither file, directory nor link")
-    fault = fault or (link_fault(name, target) if kind == "link" else None) or names.fault(name, kind or "")
+    fault = fault or (link_fault(name, _text(target, "link target")) if kind == "link" else None)
+    fault = fault or names.fault(name, kind)
     if fault or facts.st_size >= _MAX_NUMBER:
         raise ContainerlessError(f"{shown(name)} can't be in an artifact: it {fault or 'is larger than 8 GiB'}")
-    info = tarfile.TarInfo(name)
-    info.type = {"directory": tarfile.DIRTYPE, "file": tarfile.REGTYPE, "link": tarfile.SYMTYPE}[kind or ""]
-    info.mode = 0o777 if kind == "link" else normal_mode(facts.st_mode)
-    info.size = facts.st_size if kind == "file" else 0
-    info.linkname = target
-    return info
+    mode = 0o777 if kind == "link" else normal_mode(facts.st_mode)
+    return Member(raw, kind, mode, size=facts.st_size if kind == "file" else 0, mtime=0, target=target)
+
+
+def _blocks(member: Member) -> bytes:
+    """Return the only header that a member can have: a POSIX block, before it a PAX header where a name needs one."""
+    name = member.name + b"/" if member.kind == "directory" and not member.name.endswith(b"/") else member.name
+    records = b""
+    for key, text in ((b"path", name), (b"linkpath", member.target)):
+        if len(text) > 100 or not text.isascii():
+            records += _record(key, text)
+    if not records:
+        return _block(member, name, member.target)
+    pax = Member(b"././@PaxHeader", "pax", 0, len(records), 0, b"")
+    return _block(pax, pax.name, b"") + _padded(records) + _block(member, _plain(name), _plain(member.target))
+
+
+def _plain(name: bytes) -> bytes:
+    return name.decode("utf-8").encode("ascii", "replace")
+
+
+def _block(member: Member, name: bytes, target: bytes) -> bytes:
+    """Return a POSIX header. What is too long for its field is cut: a PAX header has it whole."""
+    none, owner = b"", b"0000000\0"
+    numbers = (b"%07o\0" % member.mode, owner, owner, b"%011o\0" % member.size, b"%011o\0" % member.mtime)
+    names = (_FLAGS[member.kind], target, _MAGIC)
+    block = _HEADER.pack(name, *numbers, b" " * 8, *names, none, none, none, none, none)
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """Return a PAX record, whose first number is its own length, that number included."""
+    rest = b" " + key + b"=" + value + b"\n"
+    length = len(rest) + 1
+    while length != len(rest) + len(str(length)):
+        length = len(rest) + len(str(length))
+    return str(length).encode("ascii") + rest
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % BLOCK)
 
 
 def _append(path: bytes, size: int, out: t.BinaryIO) -> int:
@@ -213,50 +269,69 @@ def _text(raw: bytes, what: str) -> str:
         raise ContainerlessError(f"{shown(raw)} can't be in an artifact: its {what} is not UTF-8") from None
 
 
-def _exactly(stream: t.BinaryIO, size: int, what: str) -> bytes:
-    data = stream.read(size)
-    while len(data) < size:
-        more = stream.read(size - len(data))
-        if not more:
-            raise ContainerlessError(f"the artifact's tar ends in the middle of {what}; fetch it again")
-        data += more
-    return data
+class _Source:
+    """The stream of a tar, and how far we are in it."""
+
+    def __init__(self, stream: t.BinaryIO) -> None:
+        self._stream = stream
+        self.read = 0
+        #: Name of the last member; what is damaged stands after it.
+        self.last = b""
+
+    @property
+    def where(self) -> str:
+        return f"after {shown(self.last.decode('utf-8', 'backslashreplace'))}" if self.last else "at its start"
+
+    def exactly(self, size: int, what: str) -> bytes:
+        data = self._stream.read(size)
+        while len(data) < size:
+            more = self._stream.read(size - len(data))
+            if not more:
+                raise ContainerlessError(
+                    f"the artifact's tar ends {self.where}, in the middle of {what}; fetch it again"
+                )
+            data += more
+        self.read += size
+        return data
+
+    def end(self) -> None:
+        """Read what follows the first block of the end: zeros up to a full record, and nothing else."""
+        if self.exactly(BLOCK + -(self.read + BLOCK) % RECORD, "its end").strip(b"\0") or self._stream.read(1):
+            raise ContainerlessError("the artifact's tar has data after its end")
 
 
-def _number(field: bytes, what: str) -> int:
-    if not re.fullmatch(rb"[0-7]{1,12}[ \x00]*", field):
-        raise ContainerlessError(f"the artifact's tar has a header with a {what} that is not an octal number")
+def _number(field: bytes, name: bytes, what: str) -> int:
+    if not re.fullmatch(rb"[0-7]{1,11}[ \x00]*", field):
+        raise ContainerlessError(f"tar member {shown(name)} has a {what} that is not an octal number")
     return int(field.rstrip(b" \x00"), 8)
 
 
-def _header(block: bytes) -> Member:
+def _header(block: bytes, where: str) -> Member:
     """Return the facts of one header block, PAX headers included."""
-    name, mode, _uid, _gid, size, mtime, check, kind, target, magic, *_owner, prefix = _HEADER.unpack(block)
-    if sum(block) - sum(check) + 8 * 0x20 != _number(check, "checksum"):
-        raise ContainerlessError("the artifact's tar has a damaged header; fetch it again")
+    name, mode, _uid, _gid, size, mtime, check, flag, target, magic, *_owner, prefix = _HEADER.unpack(block)
     name, prefix = name.partition(b"\0")[0], prefix.partition(b"\0")[0]
     name = prefix + b"/" + name if prefix else name
+    if sum(block) - sum(check) + 8 * 0x20 != _number(check, name, "checksum"):
+        raise ContainerlessError(f"the artifact's tar has a damaged header {where}; fetch it again")
     if magic != _MAGIC:
         raise ContainerlessError(f"tar member {shown(name)} has no POSIX header")
-    if kind not in _KINDS:
+    if flag not in _KINDS:
         raise ContainerlessError(
-            f"tar member {shown(name)} is {_REFUSED_KINDS.get(kind, f'of the unknown type {kind!r}')}"
+            f"tar member {shown(name)} is {_REFUSED_KINDS.get(flag, f'of the unknown type {flag!r}')}"
         )
     return Member(
         name=name,
-        kind=_KINDS[kind],
-        mode=_number(mode, "mode"),
-        size=_number(size, "size"),
-        mtime=_number(mtime, "time"),
+        kind=_KINDS[flag],
+        mode=_number(mode, name, "mode"),
+        size=_number(size, name, "size"),
+        mtime=_number(mtime, name, "time"),
         target=target.partition(b"\0")[0],
+        blocks=block,
     )
 
 
-def _pax(stream: t.BinaryIO, header: Member) -> dict[bytes, bytes]:
+def _pax(data: bytes, where: str) -> dict[bytes, bytes]:
     """Return the records of a PAX header: `path` and `linkpath`, nothing else (sparse files hide in other ones)."""
-    if header.size > _MAX_PAX:
-        raise ContainerlessError(f"tar member {shown(header.name)} is a PAX header of {header.size} bytes")
-    data = _exactly(stream, header.size + -header.size % BLOCK, "a PAX header")[: header.size]
     records: dict[bytes, bytes] = {}
     while data:
         digits = re.match(rb"([1-9][0-9]{0,5}) ", data)
@@ -264,43 +339,45 @@ def _pax(stream: t.BinaryIO, header: Member) -> dict[bytes, bytes]:
         record = data[digits.end() : length] if digits else b""
         key, equals, value = record[:-1].partition(b"=")
         if not equals or len(data) < length or record[-1:] != b"\n":
-            raise ContainerlessError("the artifact's tar has a damaged PAX header; fetch it again")
+            raise ContainerlessError(f"the artifact's tar has a damaged PAX header {where}; fetch it again")
         if key not in (b"path", b"linkpath") or key in records:
             raise ContainerlessError(
-                f"the artifact's tar has a PAX record {shown(key)}, which has no place in an artifact"
+                f"the artifact's tar has a PAX record {shown(key)} {where}, which has no place in an artifact"
             )
         records[key] = value
         data = data[length:]
     return records
 
 
-def _headers(stream: t.BinaryIO) -> t.Iterator[Member]:
+def _members(source: _Source) -> t.Iterator[Member]:
     """Yield each member; the taker reads its content before it asks for the next one."""
     zero = bytes(BLOCK)
     while True:
-        block = _exactly(stream, BLOCK, "a header")
+        block = source.exactly(BLOCK, "a header")
         if block == zero:
             break
-        member = _header(block)
+        member = _header(block, source.where)
         if member.kind == "pax":
-            records = _pax(stream, member)
-            member = _header(_exactly(stream, BLOCK, "a header"))
-            if member.kind == "pax":
-                raise ContainerlessError("the artifact's tar has a PAX header without a member")
-            member = Member(
-                name=records.get(b"path", member.name),
-                kind=member.kind,
-                mode=member.mode,
-                size=member.size,
-                mtime=member.mtime,
-                target=records.get(b"linkpath", member.target),
-            )
+            member = _long_member(source, member)
+        source.last = member.name
         yield member
-    rest = _exactly(stream, BLOCK, "its end")
-    while rest:
-        if rest.strip(b"\0"):
-            raise ContainerlessError("the artifact's tar has data after its end")
-        rest = stream.read(_CHUNK)
+    source.end()
+
+
+def _long_member(source: _Source, head: Member) -> Member:
+    """Return the member whose long or non-ASCII names stand in the PAX header `head`."""
+    if head.size > _MAX_PAX:
+        raise ContainerlessError(f"tar member {shown(head.name)} is a PAX header of {head.size} bytes {source.where}")
+    data = source.exactly(head.size + -head.size % BLOCK, "a PAX header")
+    records = _pax(data[: head.size], source.where)
+    member = _header(source.exactly(BLOCK, "a header"), source.where)
+    if member.kind == "pax":
+        raise ContainerlessError(f"the artifact's tar has a PAX header without a member {source.where}")
+    return member._replace(
+        name=records.get(b"path", member.name),
+        target=records.get(b"linkpath", member.target),
+        blocks=head.blocks + data + member.blocks,
+    )
 
 
 def _checked(member: Member, names: Names) -> tuple[str, str]:
@@ -323,20 +400,52 @@ def _checked(member: Member, names: Names) -> tuple[str, str]:
     return name, target
 
 
+class _Form:
+    """Holds that a tree has one tar alone: members in order, one time, normal modes, headers as we write them."""
+
+    def __init__(self) -> None:
+        self._mtime: int | None = None
+        self._last = ""
+
+    def refuse(self, member: Member, name: str) -> None:
+        mtime = member.mtime if self._mtime is None else self._mtime
+        fault = None
+        if member.mode not in _MODES[member.kind]:
+            fault = f"has the mode {member.mode:04o}, which no {member.kind} of an artifact has"
+        elif member.mtime != mtime:
+            fault = "has another time than the members before it"
+        elif name < self._last:  # By code points, as the bytes of UTF-8 sort.
+            fault = f"stands after {shown(self._last)}, out of order"
+        elif member.blocks != _blocks(member):
+            fault = "has a header that says more than an artifact's does"
+        if fault:
+            raise ContainerlessError(f"tar member {shown(name)} {fault}")
+        self._mtime, self._last = mtime, name
+
+
 def extract(stream: t.BinaryIO, dest: str, limits: Size) -> Size:
     """Extract a tar into the folder `dest`, which must not exist yet, and read the stream to its end.
 
-    Returns what was written. Raises ContainerlessError, naming the member, for anything that `write_tar` does not
-    write, and as soon as more files or bytes are announced than `limits` allows; the caller then removes `dest`.
+    Returns what was written. Raises ContainerlessError, naming the member or the one before it, for anything that
+    `write_tar` does not write, and as soon as more files or bytes are announced than `limits` allows; the caller then
+    removes `dest`.
     """
-    names = Names()
+    names, form, source = Names(), _Form(), _Source(stream)
     files = size = 0
     name = dest
     try:
         os.mkdir(dest, 0o700)
         top = os.fsencode(dest)
-        for member in _headers(stream):
+        for member in _members(source):
             name, target = _checked(member, names)
+            if member.kind == "file":
+                files, size = files + 1, size + member.size
+                if files > limits.files or size > limits.bytes:
+                    raise ContainerlessError(
+                        f"tar member {shown(name)} is more than the {limits.files} files and {limits.bytes} bytes"
+                        " that the manifest names"
+                    )
+            form.refuse(member, name)
             path = os.path.join(top, name.encode("utf-8"))
             if member.kind == "directory":
                 os.mkdir(path, 0o700)
@@ -344,26 +453,22 @@ def extract(stream: t.BinaryIO, dest: str, limits: Size) -> Size:
             elif member.kind == "link":
                 os.symlink(target.encode("utf-8"), path)
             else:
-                files, size = files + 1, size + member.size
-                if files > limits.files or size > limits.bytes:
-                    raise ContainerlessError(
-                        f"tar member {shown(name)} is more than the {limits.files} files and {limits.bytes} bytes"
-                        " that the manifest names"
-                    )
-                _extract_file(stream, path, name, member)
+                _extract_file(source, path, name, member)
         os.chmod(dest, _FOLDER)
+    except OverflowError as exc:  # A host whose times have 32 bits.
+        raise ContainerlessError(f"can't unpack {shown(name)}: its time {exc}") from None
     except OSError as exc:
         raise ContainerlessError(f"can't unpack {shown(name)}: {exc.strerror or exc}") from None
     return Size(files, size)
 
 
-def _extract_file(stream: t.BinaryIO, path: bytes, name: str, member: Member) -> None:
+def _extract_file(source: _Source, path: bytes, name: str, member: Member) -> None:
     # Made by this call and by nobody else: neither an existing file nor a link is ever written through.
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         left = member.size
         while left:
-            data = _exactly(stream, min(left, _CHUNK), shown(name))
+            data = source.exactly(min(left, _CHUNK), "its content")
             left -= len(data)
             while data:
                 data = data[os.write(fd, data) :]
@@ -373,5 +478,5 @@ def _extract_file(stream: t.BinaryIO, path: bytes, name: str, member: Member) ->
     finally:
         os.close(fd)
     padding = -member.size % BLOCK
-    if _exactly(stream, padding, shown(name)).strip(b"\0"):
+    if source.exactly(padding, "its content").strip(b"\0"):
         raise ContainerlessError(f"tar member {shown(name)} is followed by bytes that belong to no member")

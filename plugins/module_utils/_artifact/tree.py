@@ -78,18 +78,23 @@ def _path(root: str, name: str) -> bytes:
     return os.path.join(os.fsencode(root), name.encode("utf-8"))
 
 
-def _digest(path: bytes) -> str:
+def _chunks(path: bytes) -> t.Iterator[bytes]:
     # Not blocking, and links not followed: what was a file a moment ago may have been swapped.
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        digest = hashlib.sha256()
         data = os.read(fd, _CHUNK)
         while data:
-            digest.update(data)
+            yield data
             data = os.read(fd, _CHUNK)
-        return digest.hexdigest()
     finally:
         os.close(fd)
+
+
+def _digest(path: bytes) -> str:
+    digest = hashlib.sha256()
+    for data in _chunks(path):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def _digests(root: str, names: t.Iterable[str]) -> dict[str, str]:
@@ -108,11 +113,13 @@ def _by_bytes(names: t.Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: name.encode("utf-8"))
 
 
-def _entries(tree: _Tree) -> str:
-    lines = [f"d\t{name}\n" for name in tree.directories]
-    lines += [f"x\t{name}\n" for name, facts in tree.files.items() if facts.st_mode & 0o111]
-    lines += [f"l\t{name}\t{target}\n" for name, target in tree.links.items()]
-    return "".join(_by_bytes(lines))
+def _entries(tree: _Tree) -> list[tuple[str, ...]]:
+    """Return what sha256sum can't say, each as the parts of its line."""
+    return [
+        *(("d", name) for name in tree.directories),
+        *(("x", name) for name, facts in tree.files.items() if _is_program(facts)),
+        *(("l", name, target) for name, target in tree.links.items()),
+    ]
 
 
 def _write(path: bytes, text: str) -> None:
@@ -136,7 +143,8 @@ def seal(root: str) -> TreeSummary:
         for raw, facts in found:
             if not stat.S_ISLNK(facts.st_mode) and stat.S_IMODE(facts.st_mode) != normal_mode(facts.st_mode):
                 os.chmod(os.path.join(os.fsencode(root), raw), normal_mode(facts.st_mode))
-        _write(_path(root, ENTRIES), _entries(_read(root)))
+        lines = ["\t".join(entry) + "\n" for entry in _entries(_read(root))]
+        _write(_path(root, ENTRIES), "".join(_by_bytes(lines)))
         digests = _digests(root, _read(root).files)
         sums = "".join(f"{digests[name]}  {name}\n" for name in _by_bytes(digests))
         _write(_path(root, SUMS), sums)
@@ -209,13 +217,12 @@ def _holds_key(last: str, path: bytes) -> bool:
 
 
 def verify(root: str, sha256: str) -> list[str]:
-    """Return what differs from the tree as it was sealed, one line each; empty means whole.
+    """Return what differs from the tree as it was sealed, one printable line each; empty means whole.
 
     The files of HOST_FILES may be there, as the kind of file that they are; what stands in them depends on the host.
     """
     try:
-        with open(_path(root, SUMS), "rb") as source:
-            sums = source.read()
+        sums = b"".join(_chunks(_path(root, SUMS)))
         if hashlib.sha256(sums).hexdigest() != sha256:
             return [f"{SUMS}: changed"]
         tree, owner = _read(root), os.lstat(root)
@@ -223,11 +230,12 @@ def verify(root: str, sha256: str) -> list[str]:
         for name in HOST_FILES:
             tree.files.pop(name, None)
             tree.links.pop(name, None)
-        drift += _drift_of_files(root, tree, _sealed(sums))
-        drift += _drift_of_entries(root, tree)
+        sealed = _sealed(sums)
+        drift += _drift_of_files(root, tree, sealed)
+        drift += _drift_of_entries(root, tree, sealed.get(ENTRIES))
     except OSError as exc:
         return [f"{shown(exc.filename or root)}: {exc.strerror or exc}"]
-    return sorted(drift)
+    return sorted(line if line.isprintable() else shown(line)[1:-1] for line in drift)
 
 
 def _sealed(sums: bytes) -> dict[str, str]:
@@ -243,9 +251,14 @@ def _drift_of_modes(tree: _Tree, owner: os.stat_result) -> list[str]:
             drift.append(f"{name or '.'}: has mode {mode:04o}")
         if facts.st_uid != owner.st_uid:
             drift.append(f"{name}: belongs to user {facts.st_uid}")
+    drift += [f"{name}: became a program" for name in HOST_FILES[:1] if _is_program(tree.files.get(name))]
     drift += [f"{name}: is not a link" for name in HOST_FILES[1:] if name in tree.files]
     drift += [f"{name}: is a link" for name in HOST_FILES[:1] if name in tree.links]
     return drift
+
+
+def _is_program(facts: os.stat_result | None) -> bool:
+    return facts is not None and bool(facts.st_mode & 0o111)
 
 
 def _drift_of_files(root: str, tree: _Tree, sealed: dict[str, str]) -> list[str]:
@@ -256,17 +269,21 @@ def _drift_of_files(root: str, tree: _Tree, sealed: dict[str, str]) -> list[str]
     return drift + [f"{name}: was not sealed" for name in here - sealed.keys()]
 
 
-def _drift_of_entries(root: str, tree: _Tree) -> list[str]:
-    """Compare what META/entries says; a changed META/entries has been reported before."""
-    if ENTRIES not in tree.files:
+def _drift_of_entries(root: str, tree: _Tree, sha256: str | None) -> list[str]:
+    """Compare what META/entries says; one that is missing or changed says nothing, and has been reported before."""
+    if sha256 is None:
+        return [f"{ENTRIES}: was never sealed"]
+    text = b"".join(_chunks(_path(root, ENTRIES))) if ENTRIES in tree.files else b""
+    if hashlib.sha256(text).hexdigest() != sha256:
         return []
-    with open(_path(root, ENTRIES), encoding="utf-8", errors="backslashreplace", newline="") as source:
-        sealed = set(source.read().split("\n"))
-    here = set(_entries(tree).split("\n"))
+    sealed = {tuple(line.split("\t")) for line in text.decode("utf-8", "backslashreplace").split("\n")[:-1]}
+    here = set(_entries(tree))
     words = {"d": "directory", "x": "program", "l": "link"}
-    drift = [f"{_entry_name(line)}: no longer the sealed {words[line[0]]}" for line in sealed - here]
-    return drift + [f"{_entry_name(line)}: became a {words[line[0]]}" for line in here - sealed]
+    return [
+        *(f"{_named(entry)}: no longer the sealed {words.get(entry[0], 'line')}" for entry in sealed - here),
+        *(f"{entry[1]}: became a {words[entry[0]]}" for entry in here - sealed),
+    ]
 
 
-def _entry_name(line: str) -> str:
-    return line.split("\t")[1]
+def _named(entry: tuple[str, ...]) -> str:
+    return entry[1] if len(entry) > 1 else ENTRIES

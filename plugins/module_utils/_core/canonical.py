@@ -13,7 +13,7 @@ import hashlib
 import json
 import typing as t
 
-from .errors import InvalidDocument
+from .errors import InvalidDocument, plain
 
 
 def _refuse_floats(value: t.Any, path: str) -> None:
@@ -40,9 +40,14 @@ def loads(data: bytes, what: str) -> t.Any:
     """Parse bytes that must be canonical already; `what` names the file in the error. Raises InvalidDocument."""
     try:
         document = json.loads(data.decode("utf-8"))
+        canonical = dumps(document)
+    except RecursionError:
+        raise InvalidDocument(f"{what} is nested too deeply") from None
+    except InvalidDocument as exc:
+        raise InvalidDocument(f"{what}: {plain(str(exc))}") from None
     except ValueError as exc:
         raise InvalidDocument(f"{what} is not UTF-8 JSON: {exc}") from None
-    if dumps(document) != data:
+    if canonical != data:
         raise InvalidDocument(f"{what} is not in canonical form; it was edited after it was made")
     return document
 

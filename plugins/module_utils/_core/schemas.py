@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from .errors import InvalidDocument
+from .errors import InvalidDocument, plain
 from .names import APP_NAME, DIGEST, MAX_ACTIVATION, PROCESS_NAME, RELEASE_ID, VERSION
 
 Schema = dict[str, t.Any]
@@ -280,7 +280,7 @@ def check(kind: str, document: t.Any, what: str) -> t.Any:
     name = schema["properties"]["schema"]["const"]
     if not isinstance(document, dict) or document.get("schema") != name:
         found = document.get("schema") if isinstance(document, dict) else type(document).__name__
-        raise InvalidDocument(f"{what} has schema {found!r}, this version reads only {name}")
+        raise InvalidDocument(f"{what} has schema {plain(repr(found))}, this version reads only {name}")
     for error in _errors(schema, document, kind):
-        raise InvalidDocument(f"{what}: {error}")
+        raise InvalidDocument(f"{what}: {plain(error)}")
     return document

@@ -135,7 +135,7 @@ def info(name: str, **facts: t.Any) -> tarfile.TarInfo:
 GOOD = [
     (info("app", type=tarfile.DIRTYPE, mode=0o755), b""),
     (info("app/file", size=3), b"abc"),
-    (info("link", type=tarfile.SYMTYPE, linkname="app"), b""),
+    (info("link", type=tarfile.SYMTYPE, mode=0o777, linkname="app"), b""),
 ]
 
 
@@ -146,7 +146,7 @@ def archive(*extra: tarfile.TarInfo | bytes, content: bytes = b"", form: t.Any =
     for item in extra:
         out.write(item if isinstance(item, bytes) else item.tobuf(form, "utf-8", "surrogateescape"))
     out.write(content + bytes(-len(content) % 512) + bytes(1024))
-    return out.getvalue()
+    return out.getvalue() + bytes(-len(out.getvalue()) % tarfile.RECORDSIZE)
 
 
 def pax(records: bytes, kind: bytes = b"x") -> bytes:
@@ -210,13 +210,14 @@ HOSTILE = [
     (archive(info("big", size=1_000_000), content=b"x"), "'big' is more than the 1000 files and 1000000 bytes"),
     (archive(info("big", size=8**11 - 1), content=b"x"), "is more than the"),
     (archive(info("big", size=8**11), form=tarfile.GNU_FORMAT), "has no POSIX header"),
-    (archive(info("big", size=900_000), content=b"x"), "ends in the middle of 'big'"),
-    (archive(info("f", size=1), content=b"xy"), "bytes that belong to no member"),
+    (archive(info("z", size=900_000), content=b"x"), "ends after 'z', in the middle of its content"),
+    (archive(info("z", size=1), content=b"xy"), "'z' is followed by bytes that belong to no member"),
     (archive() + b"x", "data after its end"),
-    (archive()[:-1024], "ends in the middle of a header"),
-    (archive()[:-512], "ends in the middle of its end"),
-    (archive()[:100], "ends in the middle of a header"),
-    (b"", "ends in the middle of a header"),
+    (archive() + bytes(10240), "data after its end"),
+    (archive()[:-512], "ends after 'link', in the middle of its end"),
+    (archive()[:1100], "ends after 'app/file', in the middle of its content"),
+    (archive()[:100], "ends at its start, in the middle of a header"),
+    (b"", "ends at its start, in the middle of a header"),
     (b"\x1f\x8b" + bytes(1000), "damaged header|octal"),
     (archive(info("x" * 99 + "/" + "y" * 300)), "stands in no directory"),
     (archive(info("y" * 300)), "can't unpack .*File name too long"),
@@ -268,7 +269,7 @@ def test_a_file_is_made_and_never_opened(link: bool, tmp_path: Path) -> None:
         path.symlink_to("old")
     member = tar.Member(b"x", "file", 0o644, 3, 0, b"")
     with pytest.raises(FileExistsError):
-        tar._extract_file(io.BytesIO(b"new" + bytes(509)), os.fsencode(path), "x", member)
+        tar._extract_file(tar._Source(io.BytesIO(b"new" + bytes(509))), os.fsencode(path), "x", member)
     assert (tmp_path / "old").read_text() == "old"
 
 
