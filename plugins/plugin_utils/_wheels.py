@@ -10,6 +10,7 @@ remembers it: what is there needs no network.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -160,14 +161,15 @@ class Cache:
                 return Kept(path, known["sha256"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        for path in sorted(slot.glob("*")):
-            if path.suffix != ".json" and (digest := canonical.sha256(path.read_bytes())) in pin.hashes:
+        for path in sorted(slot.glob("[!.]*")):
+            digest = canonical.sha256(path.read_bytes())
+            if digest in pin.hashes:
                 return self._remember(path, digest)
         return None
 
     @staticmethod
     def _remember(path: Path, digest: str) -> Kept:
-        document = path.parent / ".verified"
+        document = path.parent / f".verified-{os.getpid()}"
         document.write_bytes(canonical.dumps(_stamp(path, digest)))
         document.replace(path.parent / "verified.json")
         return Kept(path, digest)
@@ -202,7 +204,7 @@ class Cache:
     def _wheels(self, pin: Pin, offered: list[File]) -> list[File]:
         """Return the wheels of a pin that the target can install, the best first (PEP 425)."""
         ranks = self._ranks()
-        found: list[tuple[int, t.Any, str, File]] = []
+        found: list[tuple[int, tuple[t.Any, ...], File]] = []
         for file in offered:
             try:
                 name, version, build, tags = parse_wheel_filename(file.name)
@@ -210,9 +212,10 @@ class Cache:
                 continue
             rank = min((ranks[tag] for tag in tags if tag in ranks), default=None)
             if rank is not None and name == pin.name and version == Version(pin.version):
-                # Of two builds of a wheel the later one counts.
-                found.append((rank, tuple(-part if isinstance(part, int) else part for part in build), file.name, file))
-        return [file for *_order, file in sorted(found, key=lambda item: item[:3])]
+                found.append((rank, build, file))
+        # Of two builds of a wheel the later one counts.
+        found.sort(key=lambda item: (item[1], item[2].name), reverse=True)
+        return [file for _rank, _build, file in sorted(found, key=lambda item: item[0])]
 
     def _ranks(self) -> dict[Tag, int]:
         python = tuple(int(part) for part in self.platform.python.split("."))

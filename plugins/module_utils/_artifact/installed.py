@@ -10,7 +10,9 @@ import csv
 import hashlib
 import os
 import shutil
+import stat
 import typing as t
+from dataclasses import dataclass
 from pathlib import Path
 
 from .._core.errors import ContainerlessError
@@ -19,6 +21,8 @@ from .lock import normalised
 #: What uv or venv leave for a person at a shell, or for this machine; a host writes its own pyvenv.cfg and links.
 _MACHINE_FILES = ("pyvenv.cfg", ".lock", ".gitignore", "CACHEDIR.TAG", "lib64", "bin/deactivate.bat", "bin/pydoc.bat")
 _MACHINE_GLOBS = ("bin/activate*", "bin/python*", "lib/python*/site-packages/_virtualenv.*")
+#: Homes that are named in many a text: they tell nothing of this machine.
+_ANYBODYS = ("", "/root", "/nonexistent", "/home")
 #: Written by the installer about where it took a wheel from.
 _ORIGINS = ("direct_url.json", "uv_cache.json")
 
@@ -35,15 +39,19 @@ def _digest(path: Path) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).rstrip(b"=").decode("ascii")
 
 
-def _record(info: Path) -> t.Iterator[tuple[Path, str, str]]:
+def _record(info: Path, venv: str) -> t.Iterator[tuple[Path, str, str]]:
     """Yield (file, hash with its name, size) of a distribution, the paths as they stand on the disk."""
     record = info / "RECORD"
     if not record.is_file():
         raise ContainerlessError(f"{info.name} has no RECORD, so nobody can tell whether its files are whole")
+    inside = os.path.join(os.path.normpath(venv), "")
     with record.open(encoding="utf-8", newline="") as source:
         for row in csv.reader(source):
             name, kind, size = (*row, "", "")[:3]
-            yield Path(os.path.normpath(info.parent / name)), kind, size
+            path = os.path.normpath(os.path.join(info.parent, name))
+            if not path.startswith(inside):
+                raise ContainerlessError(f"{info.name} writes outside of its environment: its RECORD holds {name}")
+            yield Path(path), kind, size
 
 
 def _fault(path: Path, kind: str, size: str) -> str | None:
@@ -58,18 +66,45 @@ def _fault(path: Path, kind: str, size: str) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Claim:
+    info: Path
+    kind: str
+    size: str
+
+
+def _claims(venv: str) -> dict[Path, _Claim]:
+    """Return who installed which file. Raises when two distributions bring different ones under one name."""
+    found: dict[Path, _Claim] = {}
+    for info in sorted(site_packages(venv).glob("*.dist-info")):
+        for path, kind, size in _record(info, venv):
+            other = found.setdefault(path, _Claim(info, kind, size))
+            # The same bytes twice, as the empty __init__.py of a shared folder, are no conflict.
+            if other.info != info and (other.kind != kind or not kind):
+                what = "a command" if path.parent == Path(venv, "bin") else "a file"
+                raise ContainerlessError(
+                    f"{_named(other.info)} and {_named(info)} both bring {what} {os.path.relpath(path, venv)}:"
+                    " which of them a host would get is chance; take one out of the lock"
+                )
+    return found
+
+
+def _named(info: Path) -> str:
+    return info.name[: -len(".dist-info")].replace("-", " ")
+
+
 def verify(venv: str) -> None:
-    """Compare each installed file with its RECORD, and refuse files that stand in none."""
+    """Compare each installed file with its RECORD, and refuse files that stand in none, in two, or outside."""
+    venv = os.path.abspath(venv)
     site = site_packages(venv)
-    known: set[Path] = set()
-    for info in sorted(site.glob("*.dist-info")):
-        for path, kind, size in _record(info):
-            known.add(path)
-            fault = _fault(path, kind, size)
-            if fault:
-                raise ContainerlessError(f"{info.name}: installed file {os.path.relpath(path, site)} {fault} (RECORD)")
+    known = _claims(venv)
+    for path, claim in known.items():
+        fault = _fault(path, claim.kind, claim.size)
+        if fault:
+            name = os.path.relpath(path, site)
+            raise ContainerlessError(f"{claim.info.name}: installed file {name} {fault} (RECORD)")
     for path in sorted(site.rglob("*")):
-        ours = path.is_dir() or path in known or path.name.startswith("_virtualenv.") or path.suffix == ".pyc"
+        ours = path in known or path.name.startswith("_virtualenv.") or path.suffix == ".pyc" or path.is_dir()
         if not ours:
             raise ContainerlessError(f"{path.relative_to(site)} was installed but stands in no RECORD")
 
@@ -113,15 +148,31 @@ def _remove_empty(path: Path) -> None:
 
 
 def leak(root: str, needles: t.Iterable[str]) -> str | None:
-    """Return the first file (or link) below a folder in which one of the needles stands, or None."""
-    wanted = [needle.encode("utf-8") for needle in needles]
-    for path in sorted(Path(root).rglob("*")):
-        if path.is_symlink():
-            data = os.fsencode(os.readlink(path))
-        elif path.is_file():
-            data = path.read_bytes()
-        else:
-            continue
-        if any(needle in data for needle in wanted):
-            return str(path.relative_to(root))
+    """Return the first file (or link) below a folder in which one of the needles stands, or None.
+
+    Needles are paths: of a folder whose name begins others (/home/ann), give it with its final slash. Without a folder
+    that is this machine's alone ("", "/", "/root/") nothing is looked for.
+    """
+    wanted = [os.fsencode(needle) for needle in dict.fromkeys(needles) if needle.rstrip("/") not in _ANYBODYS]
+    if not wanted:
+        return None
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        for name in sorted([*files, *links]):
+            path = os.path.join(folder, name)
+            data = _content(path)
+            if any(needle in data for needle in wanted):
+                return os.path.relpath(path, root)
     return None
+
+
+def _content(path: str) -> bytes:
+    """Return the bytes of a file, or where a link leads; nothing of what is neither."""
+    kind = os.lstat(path).st_mode
+    if stat.S_ISLNK(kind):
+        return os.fsencode(os.readlink(path))
+    if not stat.S_ISREG(kind):
+        return b""
+    with open(path, "rb", buffering=0) as source:
+        return source.read()
