@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._core.errors import ContainerlessError
+from ..plugin_utils import _signing
 from ..plugin_utils._store import Missing
 from ..plugin_utils._store_action import Args, Result, StoreAction, repository
 
@@ -26,6 +27,7 @@ class ActionModule(StoreAction):
         "source_channel": {"type": "str", "required": True},
         "require_test_record": {"type": "bool", "default": True},
         "test_level": {"type": "str", "default": "default", "choices": ["default", "full"]},
+        "signers": {"type": "list", "elements": "str", "default": []},
         "state": {"type": "str", "default": "present", "choices": ["present"]},
     }
 
@@ -43,7 +45,12 @@ class ActionModule(StoreAction):
             )
         if args["require_test_record"] and not self.check_mode:
             _refuse_untested(source, target, built["index_id"], args["test_level"])
-        return self._upload(source, target, built, args["channel"])
+        level = args["test_level"] if args["require_test_record"] and not self.check_mode else ""
+        signed_by = {
+            variant["content_id"]: _signing.check_copy(source, target, variant["content_id"], args["signers"], level)
+            for variant in source.index(built["index_id"])["variants"]
+        }
+        return {**self._upload(source, target, built, args["channel"]), "signed_by": signed_by}
 
     def _upload(self, source: Repository, target: Repository, built: dict[str, t.Any], channel: str) -> Result:
         before = target.channel(channel)

@@ -10,7 +10,11 @@ import typing as t
 
 from ..module_utils._core import schemas
 from ..module_utils._core.errors import ContainerlessError
+from ..plugin_utils._signing import Signer
 from ..plugin_utils._store_action import Args, Result, StoreAction, repository
+
+if t.TYPE_CHECKING:
+    from ..plugin_utils._repository import Repository
 
 
 class ActionModule(StoreAction):
@@ -41,6 +45,7 @@ class ActionModule(StoreAction):
                 "backend": {"type": "str", "required": True},
             },
         },
+        "signing_key": {"type": "path", "default": ""},
     }
 
     def act(self, args: Args) -> Result:
@@ -50,13 +55,19 @@ class ActionModule(StoreAction):
         if known is None:
             if not self.check_mode:
                 shelf.put_record(record)
+                self._sign(shelf, record, args["signing_key"])
             return {"changed": True, "record": record}
         if {**known, "time": record["time"]} != record:
             raise ContainerlessError(
                 f"artifact {record['content_id']} has another {record['level']} test record already,"
                 f" made {known['time']}; a record is never overwritten"
             )
-        return {"changed": False, "record": known}
+        return {"changed": self._sign(shelf, known, args["signing_key"]), "record": known}
+
+    def _sign(self, shelf: Repository, record: dict[str, t.Any], key: str) -> bool:
+        if not key:
+            return False
+        return Signer(key).sign_record(shelf, record["content_id"], record["level"], check_mode=self.check_mode)
 
 
 def _record(args: Args) -> dict[str, t.Any]:

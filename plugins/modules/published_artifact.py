@@ -13,7 +13,8 @@ version_added: 0.1.0
 author:
   - containerless.django contributors
 description:
-  - Copies a variant index with its artifacts and test records from one store to another, then moves a channel.
+  - Copies a variant index with its artifacts, test records and signatures from one store to another, then moves a
+    channel.
   - Everything is put once, under its digest, and verified on the way. What is there is left alone, so a second run
     changes nothing, and an upload that was cut off is finished by the next one.
   - Runs on the control node. Credentials of a cloud store come from its environment, as in C(AWS_ACCESS_KEY_ID).
@@ -59,6 +60,14 @@ options:
     type: str
     choices: [default, full]
     default: default
+  signers:
+    description:
+      - Whose signatures count, each a line of ALLOWED SIGNERS in C(ssh-keygen(1\)) - names, options, key.
+      - When given, manifest, provenance and, where it is required, test record of each variant need a good signature by
+        one of these keys. Nothing is copied otherwise. Check mode says so too, but for a record that is yet to be made.
+    type: list
+    elements: str
+    default: []
   state:
     description: There is only one way; removing old artifacts is another task.
     type: str
@@ -78,7 +87,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 created:
-  description: Keys of the manifests, test records and indexes that were not in the store.
+  description: Keys of the manifests, test records, signatures and indexes that were not in the store.
   returned: when something is built
   type: list
   elements: str
@@ -86,6 +95,12 @@ moved:
   description: Whether the channel pointed elsewhere before.
   returned: when something is built
   type: bool
+signed_by:
+  description:
+    - Who signed each variant, by content_id; a name out of O(signers).
+    - V(unsigned) without a signature; without O(signers) the fingerprint of each key and C((not checked\)).
+  returned: when something is built
+  type: dict
 channel:
   description: The channel.
   returned: when something is built

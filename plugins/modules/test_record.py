@@ -82,6 +82,13 @@ options:
         description: What carried it, such as V(nspawn).
         type: str
         required: true
+  signing_key:
+    description:
+      - Key of OpenSSH that signs the record - the path of a private one, or of a public one whose private half an agent
+        holds.
+      - A record that is there without a signature by this key is signed. Empty for none.
+    type: path
+    default: ""
 """
 
 EXAMPLES = r"""

@@ -29,6 +29,10 @@ class Signer:
 
     key: str
 
+    def try_out(self) -> None:
+        """Raise when the key can't sign: before a build, not after it."""
+        signature.sign(b"", self.key, NAMESPACES["manifest"])
+
     def sign_artifact(self, repository: Repository, content_id: str, *, check_mode: bool = False) -> bool:
         """Sign manifest and provenance of a published artifact; False when this key has signed both."""
         return self._sign(repository.signatures(content_id), ARTIFACT, check_mode)
@@ -61,6 +65,23 @@ def signed_by(repository: Repository, content_id: str, signers: Sequence[str]) -
 def check_record(repository: Repository, content_id: str, level: str, signers: Sequence[str]) -> str:
     """Return who signed a test record. Raises ContainerlessError when nobody whom `signers` allow."""
     return check(repository.signatures(content_id), (f"record-{level}",), signers)
+
+
+def check_copy(source: Repository, target: Repository, content_id: str, signers: Sequence[str], level: str = "") -> str:
+    """Return who signed what stands in `target` after a copy of an artifact, and of its record of a level if any.
+
+    What is in `target` already stays; its documents may differ from those of `source`, as two builders' provenances do.
+    Raises ContainerlessError.
+    """
+    places = (target, source) if target.has_artifact(content_id) else (source, target)
+    if not signers:
+        return signed_by(places[0], content_id, ())
+    ours, theirs = (place.signatures(content_id) for place in places)
+    if level:
+        places = (target, source) if target.record(content_id, level) else (source, target)
+        kept, other = (place.signatures(content_id) for place in places)
+        check(kept, (f"record-{level}",), signers, also=other)
+    return check(ours, ARTIFACT, signers, also=theirs)
 
 
 def check(signatures: Signatures, names: Iterable[str], signers: Sequence[str], also: Signatures | None = None) -> str:
