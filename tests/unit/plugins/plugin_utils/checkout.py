@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 PIN = "a" * 64
@@ -28,18 +29,20 @@ def git(path: Path, *args: str) -> str:
     return done.stdout.strip()
 
 
-def write(path: Path, files: dict[str, str | None]) -> None:
+def write(path: Path, files: Mapping[str, str | bytes | None]) -> None:
     """Write files below a folder; None removes one."""
     for name, text in files.items():
         target = path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if text is None:
             target.unlink(missing_ok=True)
+        elif isinstance(text, bytes):
+            target.write_bytes(text)
         else:
             target.write_text(text)
 
 
-def commit(path: Path, files: dict[str, str | None]) -> str:
+def commit(path: Path, files: Mapping[str, str | bytes | None]) -> str:
     """Commit files and return the commit."""
     write(path, files)
     git(path, "add", "--all")
@@ -47,7 +50,7 @@ def commit(path: Path, files: dict[str, str | None]) -> str:
     return git(path, "rev-parse", "HEAD")
 
 
-def make(path: Path, files: dict[str, str | None] | None = None) -> Path:
+def make(path: Path, files: Mapping[str, str | bytes | None] | None = None) -> Path:
     """Make a checkout of a small project, changed by `files`."""
     path.mkdir(parents=True)
     git(path, "init", "-q", "--template=", "-b", "main")
