@@ -21,6 +21,7 @@ from ..module_utils._core import canonical
 from ..module_utils._core.errors import ContainerlessError
 from ..plugin_utils import _builder, _parts, _wheels
 from ..plugin_utils._build_action import SPEC, Request, build_store, cache_folder, previous, read_request
+from ..plugin_utils._index import Index
 from ..plugin_utils._repository import Repository
 from ..plugin_utils._signing import Signer
 from ..plugin_utils._watch import Watch, reader
@@ -65,9 +66,13 @@ class ActionModule(ActionBase):
             key = request.key(self._platform)
             found = repository.build(key)
             signer = Signer(str(args["signing_key"])) if args["signing_key"] else None
-        result = {"platform": self._platform, "version": request.project.version, "key": key}
+            if signer is not None:
+                signer.try_out()
+        result: dict[str, Any] = {"platform": self._platform, "version": request.project.version, "key": key}
         if self._task.check_mode:
-            return {**result, **self._plan(request, target, repository, found)}
+            plan = self._plan(request, target, repository, found)
+            unsigned = signer is not None and found and signer.sign_artifact(repository, found, check_mode=True)
+            return {**result, **plan, "changed": plan["changed"] or bool(unsigned)}
         built = found is None
         if found is None:
             before = previous(repository, request.channel, target.python)
@@ -83,7 +88,7 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Say what a build would do; what changes is known as far as the commit tells it."""
         verb = "is there already" if found else "would be built"
-        plan = {"content_id": found, "changed": found is None, "seconds": self._seconds, "warnings": []}
+        plan: dict[str, Any] = {"content_id": found, "changed": found is None, "seconds": self._seconds, "warnings": []}
         old = None if found else previous(repository, request.channel, target.python)
         if old is not None:
             new = _builder.foreseen(old, request.project, target)
@@ -112,7 +117,7 @@ class ActionModule(ActionBase):
         self, args: dict[str, Any], request: Request, target: _wheels.Platform, layer: _builder.Layer | None
     ) -> _builder.Parts:
         project = request.project
-        index = _wheels.Index(
+        index = Index(
             url=str(args["index_url"]) or None,
             wheelhouse=Path(str(args["wheelhouse"])) if args["wheelhouse"] else None,
             options=project.lock.index_options,

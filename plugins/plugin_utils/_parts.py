@@ -14,6 +14,7 @@ from ._builder import Layer, Parts
 if t.TYPE_CHECKING:
     from pathlib import Path
 
+    from ._index import Index
     from ._project import Project
     from ._repository import Repository
 
@@ -35,18 +36,22 @@ def find_layer(repository: Repository, key: str, dest: Path, warn: t.Callable[[s
 
 
 def gather(
-    project: Project, target: _wheels.Platform, layer: Layer | None, index: _wheels.Index, cache: Path
+    project: Project, target: _wheels.Platform, layer: Layer | None, index: Index, cache: Path
 ) -> tuple[Parts, int]:
     """Return the parts, and how many wheels were fetched. Raises ContainerlessError, naming all that is missing."""
     declared = project.declared
-    options = {"platform": target, "folder": cache, "index": index}
-    requires = None
-    if project.package:
-        requires = _sdists.project_requires(project.source, declared, **options)
+    requires = _sdists.project_requires(project.source, declared, target, cache, index) if project.package else None
     if layer is not None:
         return Parts(layer=layer, project_requires=requires), 0
     pins = _wheels.pins_for(project.lock, target)
-    named = [pin for pin in pins if pin.name in declared.sdists]
-    wheels, fetched = _wheels.wheels_for([pin for pin in pins if pin not in named], target, cache, index)
-    sdists = _sdists.sdists_for(named, **options, build_requires=declared.build_requires, before=project.source.time)
+    wheels, fetched = _wheels.wheels_for(pins, target, cache, index, declared.sdists)
+    have = {wheel.pin.name for wheel in wheels}
+    sdists = _sdists.sdists_for(
+        [pin for pin in pins if pin.name not in have],
+        target,
+        cache,
+        index,
+        build_requires=declared.build_requires,
+        before=project.source.time,
+    )
     return Parts(wheels=wheels, sdists=sdists, project_requires=requires), fetched

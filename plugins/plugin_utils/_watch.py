@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Watches a file of a host while a module runs there: a module says nothing before it ends, and a build takes a while."""
+"""Watches a file of a host while a module runs there: a module says nothing before it ends, and builds take a while."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Watch:
         while not self._over.wait(self._pause) and vain < PATIENCE:
             try:
                 line = self._read().decode("utf-8", "replace").strip()
-            except Exception:  # whatever the connection raises, the module itself will meet it too
+            except Exception:  # noqa: BLE001 - whatever the connection raises, the module will meet it too
                 vain += 1
                 continue
             if line and line != last and not self._over.is_set():

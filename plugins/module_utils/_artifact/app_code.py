@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The project's own code in an artifact: what the commit holds, what build commands make of it, less what it excludes."""
+"""The project's own code in an artifact: what the commit holds and build commands make of it, less what it excludes."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from .._core import canonical
 from .._core.errors import ContainerlessError
-from . import app_code, dependencies, django_steps, elf, identity, installed, pack, provenance, runner, tree
+from . import app_code, dependencies, django_steps, elf, identity, installed, pack, provenance, runner, sbom, tree
 from .job import Job
 
 PREFIX = "containerless-build-"
@@ -138,8 +138,6 @@ class Build:
         shutil.copyfile(job.at("in/lock"), meta / "lock")
         about = {key: inputs[key] for key in ("project", "version", "commit", "python", "lock")}
         meta.joinpath("about.json").write_bytes(canonical.dumps(about))
-        from . import sbom
-
         self.sbom = sbom.document(
             installed.site_packages(job.venv),
             project=inputs["project"],
@@ -156,11 +154,7 @@ class Build:
     def write(self) -> None:
         """Write tar and blobs in one pass, then the manifest."""
         job, inputs = self.job, self.job.inputs
-        if "encodings" not in pack.pack.__annotations__:  # TEMPORARY
-            plain, one = pack.pack(job.tree, f"{job.out}/blob.gzip", job.epoch)  # type: ignore
-            blobs = {"gzip": one}
-        else:
-            plain, blobs = pack.pack(job.tree, job.out, job.epoch, inputs["encodings"])
+        plain, blobs = pack.pack(job.tree, job.out, job.epoch, inputs["encodings"])
         self.blobs = [
             {"encoding": encoding, "sha256": blobs[encoding].sha256, "size": blobs[encoding].size}
             for encoding in inputs["encodings"]
@@ -199,7 +193,8 @@ class Build:
 def build(bundle: str, out: str, folder: str, python: str) -> Built:
     """Build the artifact whose inputs are `bundle`; write `blob.<encoding>` to `out`. Nothing else stays behind."""
     os.umask(0o022)
-    started, seconds = now(), {}
+    started = now()
+    seconds: dict[str, float] = {}
     work = tempfile.mkdtemp(prefix=PREFIX, dir=choose_folder(folder, bundle))
     try:
         commands = runner.make_runner(runner.environment(work, 0))

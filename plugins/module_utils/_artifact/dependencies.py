@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .._core import canonical
 from .._core.errors import ContainerlessError
-from . import installed
+from . import installed, wheelhouse
 from .job import Job
 from .lock import normalised
 
@@ -56,8 +56,6 @@ def _add(job: Job, distribution: dict[str, t.Any]) -> None:
 
 def _build_wheel(job: Job, name: str, source: str, what: str) -> dict[str, str]:
     """Build one wheel into the folder of the others; return its file and digest."""
-    from . import wheelhouse
-
     made = wheelhouse.build(
         job.commands,
         uv=job.uv,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import pkgutil
 import typing as t
 from pathlib import Path
@@ -85,13 +86,15 @@ def _environment(job: Job, settings: str, static: str) -> dict[str, str]:
 
 
 def _listing(tree: str) -> set[tuple[str, int, int]]:
-    """Return name, size and time of every file; bytecode is being written by another step."""
+    """Return path, size and time of every file; bytecode is being written by another step."""
     found: set[tuple[str, int, int]] = set()
-    for name in ("app", "venv"):
-        for path in Path(tree, name).rglob("*"):
-            if path.suffix != ".pyc" and "__pycache__" not in path.name and not path.is_dir():
-                facts = path.lstat()
-                found.add((str(path.relative_to(tree)), facts.st_size, facts.st_mtime_ns))
+    for top in ("app", "venv"):
+        for folder, folders, names in os.walk(os.path.join(tree, top)):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            for name in names:
+                path = os.path.join(folder, name)
+                facts = os.lstat(path)
+                found.add((os.path.relpath(path, tree), facts.st_size, facts.st_mtime_ns))
     return found
 
 
