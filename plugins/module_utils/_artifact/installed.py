@@ -9,9 +9,11 @@ import base64
 import csv
 import hashlib
 import os
+import re
 import shutil
 import stat
 import typing as t
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from .lock import normalised
 #: What uv or venv leave for a person at a shell, or for this machine; a host writes its own pyvenv.cfg and links.
 _MACHINE_FILES = ("pyvenv.cfg", ".lock", ".gitignore", "CACHEDIR.TAG", "lib64", "bin/deactivate.bat", "bin/pydoc.bat")
 _MACHINE_GLOBS = ("bin/activate*", "bin/python*", "lib/python*/site-packages/_virtualenv.*")
+_ENVIRONMENTS_OWN = re.compile(r"pyvenv\.cfg|bin/python([0-9.]*|3-config)|bin/activate(\.\w+)?")
 #: Homes that are named in many a text: they tell nothing of this machine.
 _ANYBODYS = ("", "/root", "/nonexistent", "/home")
 #: Written by the installer about where it took a wheel from.
@@ -78,12 +81,15 @@ def _claims(venv: str) -> dict[Path, _Claim]:
     found: dict[Path, _Claim] = {}
     for info in sorted(site_packages(venv).glob("*.dist-info")):
         for path, kind, size in _record(info, venv):
+            name = os.path.relpath(path, venv)
+            if _ENVIRONMENTS_OWN.fullmatch(name):
+                raise ContainerlessError(f"{_named(info)} brings {name}, which is the environment's own")
             other = found.setdefault(path, _Claim(info, kind, size))
             # The same bytes twice, as the empty __init__.py of a shared folder, are no conflict.
             if other.info != info and (other.kind != kind or not kind):
                 what = "a command" if path.parent == Path(venv, "bin") else "a file"
                 raise ContainerlessError(
-                    f"{_named(other.info)} and {_named(info)} both bring {what} {os.path.relpath(path, venv)}:"
+                    f"{_named(other.info)} and {_named(info)} both bring {what} {name}:"
                     " which of them a host would get is chance; take one out of the lock"
                 )
     return found
@@ -91,6 +97,19 @@ def _claims(venv: str) -> dict[Path, _Claim]:
 
 def _named(info: Path) -> str:
     return info.name[: -len(".dist-info")].replace("-", " ")
+
+
+def check_wheels(folder: str) -> None:
+    """Refuse wheels with files that lead out of the environment: an installer may leave such a file out in silence."""
+    for path in sorted(Path(folder).glob("*.whl")):
+        try:
+            with zipfile.ZipFile(path) as wheel:
+                names = [member.filename for member in wheel.infolist()]
+        except zipfile.BadZipFile:
+            raise ContainerlessError(f"{path.name} is no wheel: it can't be read as a zip") from None
+        for name in names:
+            if name.startswith("/") or "\\" in name or ".." in name.split("/"):
+                raise ContainerlessError(f"{path.name} writes outside of its environment: it holds {name}")
 
 
 def verify(venv: str) -> None:
@@ -117,14 +136,16 @@ def names(venv: str) -> dict[str, str]:
 
 def prune(venv: str) -> None:
     """Remove what belongs to this machine or says where something came from."""
-    root = Path(venv)
+    root = Path(os.path.abspath(venv))
+    # argcomplete brings a command whose name begins with "activate".
+    brought = _claims(str(root))
     doomed = [root / name for name in _MACHINE_FILES]
     for pattern in _MACHINE_GLOBS:
         doomed += root.glob(pattern)
     for info in site_packages(venv).glob("*.dist-info"):
         _forget_origin(info)
     for path in doomed:
-        if path.is_symlink() or path.is_file():
+        if path not in brought and (path.is_symlink() or path.is_file()):
             path.unlink()
     for path in sorted(root.iterdir()):
         if path.name not in ("bin", "lib"):
