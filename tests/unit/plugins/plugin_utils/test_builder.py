@@ -4,15 +4,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import tarfile
+import typing
 from pathlib import Path
 
 import pytest
+from ansible_collections.containerless.django.plugins.module_utils._artifact.lock import Pin
+from ansible_collections.containerless.django.plugins.module_utils._core import canonical
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.plugin_utils import _builder
 from ansible_collections.containerless.django.plugins.plugin_utils._project import Options, Project, read_project
+from ansible_collections.containerless.django.plugins.plugin_utils._sdists import Sdist
 from ansible_collections.containerless.django.plugins.plugin_utils._source import open_source
+from ansible_collections.containerless.django.plugins.plugin_utils._wheels import Wheel
 
+from ..module_utils.documents import MANIFEST
 from . import checkout
 
 BOOKWORM, TRIXIE = _builder.PLATFORMS["debian12"], _builder.PLATFORMS["debian13"]
@@ -72,14 +79,111 @@ def test_a_channel_follows_the_real_folder(tmp_path: Path) -> None:
     assert _builder.channel(tmp_path / "one") != _builder.channel(tmp_path)
 
 
-def test_the_bundle_holds_all_that_a_build_needs(project: Project, tmp_path: Path) -> None:
-    uv = tmp_path / "uv"
-    uv.write_bytes(b"binary")
+def wheel(folder: Path, name: str) -> Wheel:
+    path = folder / f"{name}-1-py3-none-any.whl"
+    path.write_bytes(name.encode())
+    return Wheel(Pin(name, "1", "", ("a" * 64,), "requirements.txt line 1"), path, "b" * 64)
+
+
+@dataclasses.dataclass
+class Bundle:
+    """What a build host finds, and what it is told."""
+
+    modes: dict[str, int]
+    told: dict[str, typing.Any]
+    texts: dict[str, str]
+
+
+def bundle(project: Project, parts: _builder.Parts, tmp_path: Path) -> Bundle:
+    (tmp_path / "uv").write_bytes(b"binary")
     folder = tmp_path / "scratch"
     folder.mkdir()
-    told = _builder.inputs(project, BOOKWORM, [], "k")
-    _builder.write_bundle(folder / "bundle.tar", project, [], told, uv)
-    with tarfile.open(folder / "bundle.tar") as bundle:
-        modes = {member.name: member.mode for member in bundle}
-    assert modes.keys() == {"inputs.json", "lock", "requirements.txt", "app.tar", "uv"}
-    assert modes["uv"] == 0o755
+    told = _builder.inputs(project, BOOKWORM, parts, key="k", uv="0.13.9", encodings=["gzip"])
+    _builder.write_bundle(folder / "bundle.tar", project, parts, told, tmp_path / "uv")
+    with tarfile.open(folder / "bundle.tar") as made:
+        modes = {member.name: member.mode for member in made}
+        texts = {name: made.extractfile(name).read().decode() for name in modes if name.endswith(".txt")}  # type: ignore[union-attr]
+    assert json.loads(canonical.dumps(told)) == told
+    return Bundle(modes, told, texts)
+
+
+def test_the_bundle_holds_all_that_a_build_needs(project: Project, tmp_path: Path) -> None:
+    found = bundle(project, _builder.Parts(wheels=[wheel(tmp_path, "django")]), tmp_path)
+    assert found.modes.keys() == {
+        "inputs.json",
+        "lock",
+        "requirements.txt",
+        "app.tar",
+        "uv",
+        "wheels/django-1-py3-none-any.whl",
+    }
+    assert found.modes["uv"] == 0o755
+    assert found.texts["requirements.txt"] == f"django==1 --hash=sha256:{'b' * 64}\n"
+    assert found.told["layer"] is None
+
+
+def test_a_sdist_brings_what_builds_it(project: Project, tmp_path: Path) -> None:
+    source = tmp_path / "docopt-1.tar.gz"
+    source.write_bytes(b"sdist")
+    pin = Pin("docopt", "1", "", ("c" * 64,), "requirements.txt line 1")
+    sdist = Sdist(pin, source, "c" * 64, [wheel(tmp_path, "setuptools")])
+    found = bundle(project, _builder.Parts(sdists=[sdist]), tmp_path)
+    assert {
+        "sdists/docopt-1.tar.gz",
+        "build/docopt/requirements.txt",
+        "build/wheels/setuptools-1-py3-none-any.whl",
+    } <= (found.modes.keys())
+    assert found.told["sdists"] == [{"name": "docopt", "version": "1", "file": source.name, "sha256": "c" * 64}]
+    assert [item["name"] for item in found.told["build_requires"]["docopt"]] == ["setuptools"]
+
+
+def layer(tmp_path: Path, *distributions: dict[str, typing.Any]) -> _builder.Parts:
+    (tmp_path / "blob").write_bytes(b"blob")
+    manifest = {**MANIFEST, "distributions": list(distributions)}
+    return _builder.Parts(layer=_builder.Layer(tmp_path / "blob", "gzip", manifest))
+
+
+def test_an_environment_that_is_taken_over_needs_neither_wheels_nor_uv(project: Project, tmp_path: Path) -> None:
+    django = MANIFEST["distributions"][0]
+    found = bundle(project, layer(tmp_path, django), tmp_path)
+    assert found.modes.keys() == {"inputs.json", "lock", "requirements.txt", "app.tar", "layer"}
+    assert found.told["distributions"] == [django]
+    assert found.told["layer"] == {"encoding": "gzip", "projects": []}
+
+
+def test_what_an_earlier_project_was_is_taken_out_by_uv(project: Project, tmp_path: Path) -> None:
+    own = {"name": "shop", "version": "1", "file": "f", "sha256": "d" * 64, "built_from": {"kind": "project"}}
+    found = bundle(project, layer(tmp_path, own), tmp_path)
+    assert "uv" in found.modes
+    assert found.told["distributions"] == []
+    assert found.told["layer"] == {"encoding": "gzip", "projects": ["shop"]}
+
+
+def test_the_environment_depends_on_the_lock_and_not_on_the_code(project: Project) -> None:
+    def layer_key(changed: Project, platform: _builder.Platform = BOOKWORM, revision: str = "r", uv: str = "1") -> str:
+        return _builder.layer_key(changed, platform, revision=revision, uv=uv)
+
+    code = dataclasses.replace(project.source, tree="0" * 40, commit="1" * 40)
+    comment = dataclasses.replace(project, lock_bytes=b"# " + project.lock_bytes)
+    assert {layer_key(dataclasses.replace(project, source=code)), layer_key(comment)} == {layer_key(project)}
+    pins = dataclasses.replace(project.lock, pins=project.lock.pins[:1])
+    declared = dataclasses.replace(project.declared, sdists=("django",))
+    keys = [
+        layer_key(project),
+        layer_key(project, TRIXIE),
+        layer_key(project, revision="other"),
+        layer_key(project, uv="2"),
+        layer_key(dataclasses.replace(project, lock=pins)),
+        layer_key(dataclasses.replace(project, declared=declared)),
+    ]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_plan_knows_what_the_commit_says(project: Project) -> None:
+    plan = _builder.foreseen(MANIFEST, project, BOOKWORM)
+    assert [(item["name"], item["version"]) for item in plan["distributions"]] == [
+        ("django", "5.2.19"),
+        ("gunicorn", "27.0.1"),
+    ]
+    assert plan["processes"] == project.processes
+    assert plan["version"] == project.version
