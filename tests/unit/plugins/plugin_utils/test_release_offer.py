@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.containerless.django.plugins.module_utils._core import canonical
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
 from ansible_collections.containerless.django.plugins.module_utils._release import identity
 from ansible_collections.containerless.django.plugins.plugin_utils import _release_offer
 from ansible_collections.containerless.django.plugins.plugin_utils._release_offer import Offer
 from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
+from ansible_collections.containerless.django.plugins.plugin_utils._signing import Signer
 from ansible_collections.containerless.django.plugins.plugin_utils._units import Templates
 
+from ..module_utils.ssh_keys import Keys
 from .conftest import Artifact
 from .test_units import CONFIG
 
@@ -45,9 +50,17 @@ def templates(root: Path) -> Templates:
     return Templates(release=root / "roles/app_release/templates", sandbox=root / "roles/app_sandbox/templates")
 
 
-def make(repository: Repository, index_id: str, templates: Templates, **host: Any) -> Offer:
+def make(
+    repository: Repository, index_id: str, templates: Templates, signers: Sequence[str] = (), **host: Any
+) -> Offer:
     return _release_offer.make(
-        repository, index_id=index_id, host={**HOST, **host}, layout=Layout("shop"), config=CONFIG, templates=templates
+        repository,
+        index_id=index_id,
+        host={**HOST, **host},
+        layout=Layout("shop"),
+        config=CONFIG,
+        templates=templates,
+        signers=signers,
     )
 
 
@@ -92,6 +105,67 @@ def test_a_host_without_a_variant_is_told_what_there_is(
 ) -> None:
     with pytest.raises(ContainerlessError, match=f"offers {SOABI}.*the host has cpython-313.*app_build_platforms"):
         make(repository, index_id, templates, pythons={"cpython-313-x86_64-linux-gnu": "/usr/bin/python3.13"})
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    made = Keys(tmp_path_factory.mktemp("keys"))
+    made.make("ann")
+    made.make("eve")
+    return made
+
+
+def test_a_signature_changes_no_release(
+    repository: Repository, index_id: str, templates: Templates, keys: Keys
+) -> None:
+    signers = [keys.fill("ann@x <ann>")]
+    unsigned = make(repository, index_id, templates)
+    assert unsigned.signed_by == "unsigned"
+    Signer(keys.path("ann")).sign_artifact(repository, unsigned.content_id)
+    assert make(repository, index_id, templates).signed_by == f"{keys.fingerprint('ann')} (not checked)"
+    signed = make(repository, index_id, templates, signers)
+    assert signed.signed_by == "ann@x"
+    assert (signed.release_id, signed.units) == (unsigned.release_id, unsigned.units)
+
+
+def test_nothing_is_offered_that_no_allowed_key_signed(
+    repository: Repository, index_id: str, templates: Templates, keys: Keys
+) -> None:
+    signers = [keys.fill("ann@x <ann>")]
+    with pytest.raises(ContainerlessError, match="its manifest: there is no signature"):
+        make(repository, index_id, templates, signers)
+    Signer(keys.path("eve")).sign_artifact(repository, make(repository, index_id, templates).content_id)
+    with pytest.raises(ContainerlessError, match=f"its manifest: {re.escape(keys.fingerprint('eve'))} is not among"):
+        make(repository, index_id, templates, signers)
+
+
+@pytest.mark.parametrize("lie", [{"version": "9.0"}, {"commit": "c" * 40}, {"variants": {"libc_min": "2.2"}}])
+def test_an_index_can_not_pass_an_artifact_off_as_another(
+    repository: Repository, artifact: Artifact, templates: Templates, lie: dict[str, Any]
+) -> None:
+    """Only the manifest is signed; whoever can write to the store writes an index of old artifacts."""
+    artifact.publish(repository)
+    variants = [{**variant, **lie.get("variants", {})} for variant in artifact.index["variants"]]
+    forged = canonical.dumps({**artifact.index, **lie, "variants": variants})
+    repository.store.put_once(repository.keys.index(canonical.sha256(forged)), forged)
+    with pytest.raises(ContainerlessError, match="says something else than the manifest of"):
+        make(repository, canonical.sha256(forged), templates)
+
+
+@pytest.mark.parametrize(("reason", "refused"), [("", True), ("a typo on the front page", False)])
+def test_a_test_record_is_signed_too_where_signatures_count(
+    repository: Repository, artifact: Artifact, keys: Keys, reason: str, refused: bool
+) -> None:
+    signers = [keys.fill("ann@x <ann>")]
+    artifact.publish(repository)
+    repository.put_record(artifact.record)
+    if not refused:
+        _release_offer.check_tested(repository, artifact.content_id, reason, signers)
+        return
+    with pytest.raises(ContainerlessError, match=r"its test record \(default\): there is no signature"):
+        _release_offer.check_tested(repository, artifact.content_id, reason, signers)
+    Signer(keys.path("ann")).sign_record(repository, artifact.content_id, "default")
+    _release_offer.check_tested(repository, artifact.content_id, reason, signers)
 
 
 # passed, reason -> message

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import tempfile
 import typing as t
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,38 +19,14 @@ from ansible_collections.containerless.django.plugins.module_utils._artifact imp
 from ansible_collections.containerless.django.plugins.module_utils._artifact.signature import NAMESPACES, SignatureError
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 
+from ..ssh_keys import Keys, call
+
 DATA = b'{"schema":"containerless.manifest/v1"}\n'
 SPACE = NAMESPACES["manifest"]
 
 
-@dataclass(frozen=True)
-class Keys:
-    """Keys in a folder, made once for all tests."""
-
-    folder: Path
-
-    def make(self, name: str, *options: str, passphrase: str = "") -> None:
-        call("-q", "-t", "ed25519", *options, "-N", passphrase, "-C", name, "-f", str(self.folder / name))
-
-    def path(self, name: str) -> str:
-        return str(self.folder / name)
-
-    def public(self, name: str) -> str:
-        return " ".join((self.folder / f"{name}.pub").read_text("utf-8").split()[:2])
-
-    def fingerprint(self, name: str) -> str:
-        return call("-l", "-f", self.path(f"{name}.pub")).split()[1]
-
-    def sign(self, *names: str, data: bytes = DATA, namespace: str = SPACE) -> list[bytes]:
-        return [signature.sign(data, self.path(name), namespace) for name in names]
-
-    def fill(self, text: str) -> str:
-        """Return a text with the public key for each <name>."""
-        return re.sub(r"<(\w+)>", lambda found: self.public(found.group(1)), text)
-
-
-def call(*argv: str) -> str:
-    return subprocess.run(["ssh-keygen", *argv], check=True, stdout=subprocess.PIPE, text=True).stdout
+def sign(keys: Keys, *names: str, data: bytes = DATA, namespace: str = SPACE) -> list[bytes]:
+    return [signature.sign(data, keys.path(name), namespace) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +70,7 @@ GOOD: dict[str, tuple[str, tuple[str, ...], str]] = {
 @pytest.mark.parametrize("case", GOOD)
 def test_a_good_signature_names_its_signer(keys: Keys, case: str) -> None:
     allowed, who, principal = GOOD[case]
-    assert signature.verify(DATA, keys.sign(*who), keys.fill(allowed), SPACE) == principal
+    assert signature.verify(DATA, sign(keys, *who), keys.fill(allowed), SPACE) == principal
 
 
 # what -> allowed signers, who signed, what is said
@@ -138,21 +113,21 @@ BAD: dict[str, tuple[str, tuple[str, ...], str]] = {
 def test_a_bad_signature_is_refused_with_its_reason(keys: Keys, case: str) -> None:
     allowed, who, message = BAD[case]
     with pytest.raises(SignatureError, match=message):
-        signature.verify(DATA, keys.sign(*who), keys.fill(allowed), SPACE)
+        signature.verify(DATA, sign(keys, *who), keys.fill(allowed), SPACE)
 
 
 def test_a_foreign_key_is_named_as_ssh_keygen_shows_it(keys: Keys) -> None:
     with pytest.raises(SignatureError, match=re.escape(keys.fingerprint("eve"))):
-        signature.verify(DATA, keys.sign("eve"), keys.fill("ann@x <ann>"), SPACE)
+        signature.verify(DATA, sign(keys, "eve"), keys.fill("ann@x <ann>"), SPACE)
 
 
 def test_a_changed_document_is_refused(keys: Keys) -> None:
     with pytest.raises(SignatureError, match=r"^the document is not the one that SHA256:\S+ signed: it was changed"):
-        signature.verify(DATA.replace(b"v1", b"v2"), keys.sign("ann"), keys.fill("ann@x <ann>"), SPACE)
+        signature.verify(DATA.replace(b"v1", b"v2"), sign(keys, "ann"), keys.fill("ann@x <ann>"), SPACE)
 
 
 def test_a_signature_of_another_kind_of_document_is_refused(keys: Keys) -> None:
-    of_provenance = keys.sign("ann", namespace=NAMESPACES["provenance"])
+    of_provenance = sign(keys, "ann", namespace=NAMESPACES["provenance"])
     with pytest.raises(SignatureError, match=r"is for namespace 'provenance@containerless.django', not 'manifest@"):
         signature.verify(DATA, of_provenance, keys.fill("ann@x <ann>"), SPACE)
 
@@ -178,7 +153,7 @@ def test_what_is_no_signature_is_refused(keys: Keys, armored: bytes) -> None:
 
 
 def test_a_flipped_bit_is_no_good_signature(keys: Keys) -> None:
-    armored = keys.sign("ann")[0]
+    armored = sign(keys, "ann")[0]
     for at in range(len(HEAD), len(armored) - len(TAIL), 7):
         flipped = armored[:at] + bytes([armored[at] ^ 1]) + armored[at + 1 :]
         with pytest.raises(SignatureError):
@@ -202,7 +177,7 @@ MALFORMED = [
 @pytest.mark.parametrize("line", MALFORMED)
 def test_a_line_that_is_none_is_named_by_its_number(keys: Keys, line: str) -> None:
     with pytest.raises(ContainerlessError, match=r"^app_signers line 2 is none of ALLOWED SIGNERS"):
-        signature.verify(DATA, keys.sign("ann"), keys.fill(f"ann@x <ann>\n{line}\n"), SPACE)
+        signature.verify(DATA, sign(keys, "ann"), keys.fill(f"ann@x <ann>\n{line}\n"), SPACE)
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nobody yet\n"])
@@ -215,13 +190,13 @@ def test_no_key_at_all_is_an_error_of_the_option(text: str) -> None:
 def test_the_fingerprint_of_a_key_is_that_of_its_signatures(keys: Keys, name: str) -> None:
     found = signature.public_key(keys.path(name))
     if not name.startswith("locked"):
-        assert signature.read(keys.sign(name)[0]) == (signature.check(DATA, keys.sign(name)[0], SPACE), SPACE)
-        assert found == signature.read(keys.sign(name)[0])[0].fingerprint
+        assert signature.read(sign(keys, name)[0]) == (signature.check(DATA, sign(keys, name)[0], SPACE), SPACE)
+        assert found == signature.read(sign(keys, name)[0])[0].fingerprint
     assert re.fullmatch("[0-9a-f]{64}", found)
 
 
 def test_signing_again_makes_the_same_bytes(keys: Keys) -> None:
-    assert keys.sign("ann") == keys.sign("ann.pub")
+    assert sign(keys, "ann") == sign(keys, "ann.pub")
 
 
 def spoiled(folder: Path, keys: Keys, what: str) -> str:
@@ -301,14 +276,14 @@ def agent(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[None]:
 @pytest.mark.usefixtures("agent")
 @pytest.mark.parametrize("name", ["locked", "locked.pub"])
 def test_an_agent_signs_with_an_encrypted_key(keys: Keys, name: str) -> None:
-    assert signature.verify(DATA, keys.sign(name), keys.fill("ann@x <locked>"), SPACE) == "ann@x"
+    assert signature.verify(DATA, sign(keys, name), keys.fill("ann@x <locked>"), SPACE) == "ann@x"
 
 
 def test_a_machine_without_ssh_keygen_is_told(keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    signed = keys.sign("ann")
+    signed = sign(keys, "ann")
     monkeypatch.setenv("PATH", str(tmp_path))
     for use in (
-        lambda: keys.sign("ann"),
+        lambda: sign(keys, "ann"),
         lambda: signature.verify(DATA, signed, keys.fill("ann@x <ann>"), SPACE),
         lambda: signature.public_key(keys.path("ann")),
     ):
