@@ -56,7 +56,9 @@ def parse(text: str, name: str, choice: Choice, kind: str = "pylock") -> Lock:
     try:
         found = Pylock.from_dict(_without_useless_sdists(document))
     except PylockValidationError as exc:
-        raise ContainerlessError(f"{name} is no lock as PEP 751 describes it: {exc}") from None
+        # A broken marker is explained in several lines.
+        why = f"{exc.message.splitlines()[0]}{f' in {exc.context}' if exc.context else ''}"
+        raise ContainerlessError(f"{name} is no lock as PEP 751 describes it: {why}") from None
     _check_choice(found, choice, name)
     chosen = Choice(choice.extras, (*choice.groups, *map(normalised, found.default_groups or ())))
     refuse(name, "holds what comes from no index", [_shown(p) for p in found.packages if p.is_direct], HOW)
