@@ -91,8 +91,9 @@ class ActionModule(ActionBase):
         plan: dict[str, Any] = {"content_id": found, "changed": found is None, "seconds": self._seconds, "warnings": []}
         old = None if found else previous(repository, request.channel, target.python)
         if old is not None:
-            new = _builder.foreseen(old, request.project, target)
-            plan["diff"] = {"prepared": compare.compare(compare.Side(old), compare.Side(new)).text()}
+            before = repository.manifest(old)
+            after = _builder.foreseen(before, request.project, target)
+            plan["diff"] = {"prepared": compare.compare(compare.Side(before), compare.Side(after)).text()}
         return {**plan, "msg": f"{self._platform} {verb}"}
 
     def _make(self, args: dict[str, Any], request: Request, target: _wheels.Platform, repository: Repository) -> str:

@@ -86,11 +86,10 @@ def build_store(args: dict[str, t.Any], *, check_mode: bool) -> Repository:
     return Repository(open_store(str(args["store"]), option="app_build_store", missing=missing), str(args["name"]))
 
 
-def previous(repository: Repository, channel: str, python: str) -> dict[str, t.Any] | None:
-    """Return the manifest of the artifact that the source folder built last for a Python X.Y, or None."""
+def previous(repository: Repository, channel: str, python: str) -> str | None:
+    """Return the content_id of the artifact that the source folder built last for a Python X.Y, or None."""
     pointer = repository.channel(channel)
     if pointer is None:
         return None
     variants = repository.index(pointer["index_id"])["variants"]
-    found = [variant["content_id"] for variant in variants if variant["python"] == python]
-    return repository.manifest(found[0]) if found else None
+    return next((str(variant["content_id"]) for variant in variants if variant["python"] == python), None)
