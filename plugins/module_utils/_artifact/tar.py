@@ -210,14 +210,15 @@ def _member(raw: bytes, path: bytes, facts: os.stat_result, names: Names) -> Mem
 def _blocks(member: Member) -> bytes:
     """Return the only header that a member can have: a POSIX block, before it a PAX header where a name needs one."""
     name = member.name + b"/" if member.kind == "directory" and not member.name.endswith(b"/") else member.name
+    target = member.target if member.kind == "link" else b""
     records = b""
-    for key, text in ((b"path", name), (b"linkpath", member.target)):
+    for key, text in ((b"path", name), (b"linkpath", target)):
         if len(text) > 100 or not text.isascii():
             records += _record(key, text)
     if not records:
-        return _block(member, name, member.target)
+        return _block(member, name, target)
     pax = Member(b"././@PaxHeader", "pax", 0, len(records), 0, b"")
-    return _block(pax, pax.name, b"") + _padded(records) + _block(member, _plain(name), _plain(member.target))
+    return _block(pax, pax.name, b"") + _padded(records) + _block(member, _plain(name), _plain(target))
 
 
 def _plain(name: bytes) -> bytes:
