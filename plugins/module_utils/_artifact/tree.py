@@ -230,7 +230,7 @@ def verify(root: str, sha256: str) -> list[str]:
         for name in HOST_FILES:
             tree.files.pop(name, None)
             tree.links.pop(name, None)
-        sealed = _sealed(sums)
+        sealed = parse_sums(sums)
         drift += _drift_of_files(root, tree, sealed)
         drift += _drift_of_entries(root, tree, sealed.get(ENTRIES))
     except OSError as exc:
@@ -238,7 +238,8 @@ def verify(root: str, sha256: str) -> list[str]:
     return sorted(line if line.isprintable() else shown(line)[1:-1] for line in drift)
 
 
-def _sealed(sums: bytes) -> dict[str, str]:
+def parse_sums(sums: bytes) -> dict[str, str]:
+    """Return path and SHA-256 of each file that a META/tree.sha256 lists; its own digest has to be checked before."""
     lines = [_LINE.fullmatch(line) for line in sums.decode("utf-8", "backslashreplace").split("\n")]
     return {line.group(2): line.group(1) for line in lines if line}
 
