@@ -184,6 +184,41 @@ def test_an_artifact_without_a_test_record_is_not_released(playbooks: Playbooks,
     run.refused(r"^artifact \w+ has no test record; run the test playbook, or .* app_release_untested_reason")
 
 
+# What ships without keys is unsigned; the key is of nobody.
+SIGNERS = ["ann@example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOssdUhfVmnIwh7Hmwj57cqxQBqbea3+C0//pwQCOi7F"]
+UNSIGNED = r"^artifact \w{12} is refused for its manifest: there is no signature; sign it .*app_build_signing_key"
+
+
+@pytest.mark.parametrize("options", [(), ("--check",)])
+def test_an_unsigned_artifact_is_not_released_where_signatures_count(
+    playbooks: Playbooks, options: tuple[str, ...]
+) -> None:
+    playbooks.run("release", *options, app_signers=SIGNERS, **OTHER).refused(UNSIGNED)
+
+
+def test_an_unsigned_artifact_is_not_uploaded_where_signatures_count(playbooks: Playbooks, empty: Path) -> None:
+    playbooks.run("upload", app_store=f"file://{empty}", app_signers=SIGNERS).refused(UNSIGNED)
+    assert list(empty.iterdir()) == []
+
+
+def test_an_artifact_that_a_foreign_key_signed_is_not_released(playbooks: Playbooks, tmp_path: Path) -> None:
+    store = tmp_path / "signed"
+    shutil.copytree(SCENARIO / "store", store)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "eve")], check=True)
+    for manifest in store.glob("shop/artifacts/*/manifest.json"):
+        sign = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(tmp_path / "eve"), "-n", "manifest@containerless.django"]
+        subprocess.run([*sign, str(manifest)], check=True)
+        manifest.parent.joinpath("signatures").mkdir()
+        shutil.move(f"{manifest}.sig", manifest.parent / f"signatures/manifest.{'0' * 16}.sig")
+    run = playbooks.run("release", app_store=f"file://{store}", app_signers=SIGNERS, **OTHER)
+    run.refused(r"^artifact \w{12} is refused for its manifest: SHA256:\S{43} is not among app_signers; sign it")
+
+
+def test_a_line_of_signers_that_is_none_is_refused(playbooks: Playbooks) -> None:
+    run = playbooks.run("release", app_signers=[*SIGNERS, "bob@example.org"], **OTHER)
+    run.refused(r"^app_signers line 2 is none of ALLOWED SIGNERS in ssh-keygen\(1\)")
+
+
 def test_a_store_that_names_no_release_is_refused(playbooks: Playbooks, empty: Path) -> None:
     run = playbooks.run("release", app_store=f"file://{empty}")
     run.refused(r"^channel 'production' of file://\S+ names no release of shop; upload one first")

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.containerless.django.plugins.plugin_utils._signing import Signer
 
+from ..module_utils.ssh_keys import Keys
 from ..plugin_utils.conftest import Artifact, artifact, other, repository  # noqa: F401
 
 if t.TYPE_CHECKING:
@@ -166,6 +168,55 @@ def test_an_upload_changes_something_once(
     tested, moved = play(upload(repository, other), upload(repository, other))
     assert tested["created"] == [other.keys.record(artifact.content_id, "default")]
     assert (tested["moved"], moved["changed"]) == (False, False)
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    made = Keys(tmp_path)
+    made.make("ann")
+    made.make("eve")
+    return made
+
+
+@pytest.mark.usefixtures("built")
+def test_an_upload_asks_for_signatures(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    other: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    keys: Keys,
+) -> None:
+    signers = {"signers": [keys.fill("ann@x <ann>")]}
+    key = {"signing_key": keys.path("ann")}
+    Signer(keys.path("eve")).sign_artifact(repository, artifact.content_id)
+    foreign, planned = play(
+        upload(repository, other, require_test_record=False, **signers),
+        upload(repository, other, require_test_record=False, check=True, **signers),
+    )
+    for refused in (foreign, planned):
+        assert f"its manifest: {keys.fingerprint('eve')} is not among app_signers" in refused["msg"]
+    assert list(other.store.folder.iterdir()) == []  # type: ignore[union-attr]
+
+    Signer(keys.path("ann")).sign_artifact(repository, artifact.content_id)
+    unsigned, told, recorded_, unsigned_record, plan, signed, again, done, nothing = play(
+        upload(repository, other, check=True),
+        upload(repository, other, check=True, **signers),
+        recorded(repository, artifact.content_id),
+        upload(repository, other, **signers),
+        recorded(repository, artifact.content_id, check=True, **key),
+        recorded(repository, artifact.content_id, **key),
+        recorded(repository, artifact.content_id, **key),
+        upload(repository, other, **signers),
+        upload(repository, other, **signers),
+    )
+    assert unsigned["signed_by"][artifact.content_id].endswith(" (not checked)")
+    assert told["signed_by"] == {artifact.content_id: "ann@x"}
+    assert recorded_["changed"]
+    assert "its test record (default): there is no signature" in unsigned_record["msg"]
+    assert [plan["changed"], signed["changed"], again["changed"]] == [True, True, False]
+    assert done["signed_by"] == {artifact.content_id: "ann@x"}
+    assert len([key for key in done["created"] if "/signatures/" in key]) == 5
+    assert not nothing["changed"]
 
 
 def test_nothing_built_is_an_error_but_a_plan_in_check_mode(
