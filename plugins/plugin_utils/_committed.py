@@ -47,3 +47,9 @@ def table(document: dict[str, t.Any], *keys: str) -> dict[str, t.Any]:
         found = document.get(key, {})
         document = found if isinstance(found, dict) else {}
     return document
+
+
+def entries(document: dict[str, t.Any], key: str) -> list[t.Any]:
+    """Return the list at a key; what is not there, or is no list, is an empty one."""
+    found = document.get(key)
+    return found if isinstance(found, list) else []

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ..module_utils._artifact.lock import normalised
 from ..module_utils._core.errors import ContainerlessError
 from . import _lock_uv
-from ._committed import table
+from ._committed import entries, table
 from ._wheels import Platform
 
 try:
@@ -29,7 +29,7 @@ except ImportError:
     pass
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from ..module_utils._artifact.lock import Lock, Pin
     from ._lock_pylock import Choice
@@ -77,23 +77,29 @@ def wanted(document: dict[str, t.Any], choice: Choice) -> Wanted | None:
     Raises with the name of what is no requirement, and of an extra or a group that is not there.
     """
     project = table(document, "project")
-    if {"dependencies", "optional-dependencies"} & set(project.get("dynamic", [])):
+    dynamic = entries(project, "dynamic")
+    if "dependencies" in dynamic or "optional-dependencies" in dynamic:
         return None
     name = normalised(str(project.get("name", "")))
-    found = _wishes(project.get("dependencies", []), "project.dependencies")
     optional = {normalised(extra): lines for extra, lines in table(project, "optional-dependencies").items()}
-    todo, extras = list(choice.extras), set()
+    found, extras = _wishes(project.get("dependencies", []), "project.dependencies"), set[str]()
+    todo = [*choice.extras, *_own_extras(found, name)]
     while todo:
         extra = todo.pop()
         if extra not in optional:
             raise _unknown("extras", extra, "project.optional-dependencies")
         extras.add(extra)
         more = _wishes(optional[extra], f"project.optional-dependencies.{extra}")
-        # "shop[redis]" among the requirements of shop itself.
-        todo += sorted({each for wish in more if wish.name == name for each in wish.extras} - extras)
-        found += [wish for wish in more if wish.name != name]
+        todo += _own_extras(more, name) - extras
+        found += more
     groups = _of_groups(table(document, "dependency-groups"), choice.groups)
-    return Wanted(name, frozenset(extras), choice.groups, tuple(found), tuple(groups), _environments(project))
+    strange = [tuple(wish for wish in wishes if wish.name != name) for wishes in (found, groups)]
+    return Wanted(name, frozenset(extras), choice.groups, *strange, environments=_environments(project))
+
+
+def _own_extras(wishes: Iterable[Wish], name: str) -> set[str]:
+    """Return the extras that a project takes of itself, as "shop[redis]" among the requirements of shop."""
+    return {extra for wish in wishes if wish.name == name for extra in wish.extras}
 
 
 def check_uv(document: dict[str, t.Any], asked: Wanted, name: str) -> None:
@@ -111,10 +117,7 @@ def check_uv(document: dict[str, t.Any], asked: Wanted, name: str) -> None:
         if normalised(group) in asked.groups
         for each in lines
     ]
-    pairs = (
-        (asked.dependencies, stood.get("requires-dist", [])),
-        (asked.from_groups, of_groups),
-    )
+    pairs = ((asked.dependencies, stood.get("requires-dist", [])), (asked.from_groups, of_groups))
     differ: set[str] = set()
     for wishes, locked in pairs:
         sourced = {normalised(each["name"]) for each in locked if _SOURCED & each.keys()}
@@ -128,23 +131,28 @@ def check_uv(document: dict[str, t.Any], asked: Wanted, name: str) -> None:
 
 
 def check_pins(lock: Lock, asked: Wanted, name: str) -> None:
-    """Raise when a requirement of the project is not pinned, or at a version that it does not allow."""
+    """Raise when a requirement of the project is not pinned, or at a version that it does not allow.
+
+    A lock may be made for one target alone, so it is enough that it fits one; the faults are those of the nearest.
+    """
     pins: dict[str, list[Pin]] = {}
     for pin in lock.pins:
         pins.setdefault(pin.name, []).append(pin)
-    faults: list[str] = []
-    for wish in (*asked.dependencies, *asked.from_groups):
-        environments = [each for each in asked.environments if wish.holds(each)]
-        there = [pin for pin in pins.get(wish.name, []) if any(_fits(pin, each) for each in environments)]
-        if environments and not any(_allows(wish, pin) for pin in there):
-            versions = " and ".join(pin.version for pin in there)
-            faults.append(
-                f"{wish.name}{wish.specifier} is pinned as {versions}" if there else f"{wish.name} is not pinned"
-            )
+    wishes = (*asked.dependencies, *asked.from_groups)
+    faults = min((list(dict.fromkeys(_faults(wishes, pins, each))) for each in asked.environments), key=len)
     if faults:
-        raise ContainerlessError(
-            f"{name} does not match {PYPROJECT} ({', '.join(dict.fromkeys(faults))}); write the lock again"
-        )
+        raise ContainerlessError(f"{name} does not match {PYPROJECT} ({', '.join(faults)}); write the lock again")
+
+
+def _faults(wishes: Iterable[Wish], pins: dict[str, list[Pin]], environment: Environment) -> Iterator[str]:
+    for wish in wishes:
+        if not wish.holds(environment):
+            continue
+        there = [pin for pin in pins.get(wish.name, []) if _fits(pin, environment)]
+        if not there:
+            yield f"{wish.name} is not pinned"
+        elif not any(_allows(wish, pin) for pin in there):
+            yield f"{wish.name}{wish.specifier} is pinned as {' and '.join(pin.version for pin in there)}"
 
 
 def _unknown(key: str, value: str, where: str) -> ContainerlessError:

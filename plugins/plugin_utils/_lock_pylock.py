@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..module_utils._artifact.lock import SHA256_DIGITS, Lock, Pin, normalised, refuse
 from ..module_utils._core.errors import ContainerlessError
-from ._committed import toml
+from ._committed import entries, toml
 
 try:
     from packaging.markers import Marker
@@ -73,8 +73,7 @@ def parse(text: str, name: str, choice: Choice, kind: str = "pylock") -> Lock:
 
 def _without_useless_sdists(document: dict[str, t.Any]) -> dict[str, t.Any]:
     """Leave out sdists of a kind that no index takes any more (PEP 625), where there are wheels: they are no fault."""
-    packages = document.get("packages")
-    for package in packages if isinstance(packages, list) else []:
+    for package in entries(document, "packages"):
         sdist = package.get("sdist") if isinstance(package, dict) and package.get("wheels") else None
         where = str(sdist.get("name") or sdist.get("path") or sdist.get("url")) if isinstance(sdist, dict) else ".zip"
         if not where.endswith((".tar.gz", ".zip")):

@@ -14,11 +14,14 @@ import typing as t
 from dataclasses import replace
 from pathlib import Path
 
+from ..module_utils._artifact.lock import refuse
 from ..module_utils._core.errors import ContainerlessError
 from . import _builder, _lock_pylock
-from ._committed import table, toml
+from ._committed import entries, table, toml
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..module_utils._artifact.lock import Lock
 
 LOCK, PYPROJECT = "uv.lock", "pyproject.toml"
@@ -33,6 +36,8 @@ _WORKSPACE = "\n[tool.uv.workspace]\n"
 def parse(text: str, name: str, pyproject: str, choice: _lock_pylock.Choice) -> Lock:
     """Return the lock of the project beside it. Raises in one sentence for what uv can't read."""
     document = toml(text, name)
+    # Asked for a hash that is not there, uv would fetch the file.
+    refuse(name, "holds packages without a SHA-256", list(_unhashed(document)), _lock_pylock.HOW)
     lock = _lock_pylock.parse(_exported(text, name, pyproject, choice), name, choice, kind="uv")
     flat = _flat_indexes(toml(pyproject, PYPROJECT))
     options = tuple(_as_links(option, flat) for option in lock.index_options)
@@ -42,12 +47,23 @@ def parse(text: str, name: str, pyproject: str, choice: _lock_pylock.Choice) -> 
 
 def root(document: dict[str, t.Any]) -> dict[str, t.Any] | None:
     """Return the entry of the project itself: `editable` in its source says that it is a package, `virtual` not."""
-    packages = document.get("package")
-    for package in packages if isinstance(packages, list) else []:
+    for package in _packages(document):
         source = table(package, "source")
         if "." in (source.get("editable"), source.get("virtual")):
-            return t.cast("dict[str, t.Any]", package)
+            return package
     return None
+
+
+def _packages(document: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    return [each for each in entries(document, "package") if isinstance(each, dict)]
+
+
+def _unhashed(document: dict[str, t.Any]) -> Iterator[str]:
+    for package in _packages(document):
+        files = [*entries(package, "wheels"), package.get("sdist")]
+        unhashed = [file for file in files if isinstance(file, dict) and "hash" not in file]
+        if unhashed and "registry" in table(package, "source"):
+            yield f"{package.get('name')} {package.get('version')}"
 
 
 def _exported(text: str, name: str, pyproject: str, choice: _lock_pylock.Choice) -> str:
@@ -79,9 +95,9 @@ def _reason(said: str) -> str:
 def _flat_indexes(pyproject: dict[str, t.Any]) -> set[str]:
     """Return the addresses that are pages of links, no indexes."""
     uv = table(pyproject, "tool", "uv")
-    named = uv.get("index", [])
-    pages = [each.get("url") for each in named if isinstance(each, dict) and each.get("format") == "flat"]
-    return {str(url).rstrip("/") for url in [*pages, *uv.get("find-links", [])]}
+    named = [each for each in entries(uv, "index") if isinstance(each, dict)]
+    pages = [each.get("url") for each in named if each.get("format") == "flat"]
+    return {str(url).rstrip("/") for url in [*pages, *entries(uv, "find-links")]}
 
 
 def _as_links(option: str, flat: set[str]) -> str:

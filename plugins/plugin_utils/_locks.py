@@ -31,15 +31,15 @@ _PYLOCK = re.compile(r"pylock(\.[^.]+)?\.toml")
 
 
 def find(source: Source, wanted: str | None) -> str:
-    """Return the lock to use: the one that option or table names, else the first that the commit holds."""
+    """Return the lock to use: the one that option or table names, else the first that the commit holds.
+
+    That may be a lock that only another tool reads: read() says what to do about it.
+    """
     if wanted:
         return wanted
-    for name in NAMES:
+    for name in (*NAMES, *_FOREIGN):
         if source.read(name) is not None:
             return name
-    for name, command in _FOREIGN.items():
-        if source.read(name) is not None:
-            raise ContainerlessError(f"{name} of {source.path} is not read; write one that is: `{command}`")
     raise ContainerlessError(
         f"{source.path} has no {', '.join(NAMES[:-1])} or {NAMES[-1]} in its commit (app_build_lock); {lock.HOW}"
     )
