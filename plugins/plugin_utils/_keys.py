@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ..module_utils._artifact.sbom import FILE as SBOM
 from ..module_utils._core import names, schemas
 from ..module_utils._core.errors import ContainerlessError
 
@@ -37,6 +38,10 @@ class Keys:
     def provenance(self, content_id: str) -> str:
         """Key of what may differ between two honest builders of an artifact."""
         return f"{self._artifact(content_id)}/provenance.json"
+
+    def sbom(self, content_id: str) -> str:
+        """Key of what an artifact holds, as CycloneDX."""
+        return f"{self._artifact(content_id)}/{SBOM}"
 
     def record(self, content_id: str, level: str) -> str:
         """Key of a test record."""

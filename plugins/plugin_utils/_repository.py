@@ -15,16 +15,17 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..module_utils._artifact import identity
+from ..module_utils._artifact import identity, inflate
 from ..module_utils._core import canonical, names, schemas
 from ..module_utils._core.errors import ContainerlessError, InvalidDocument
+from . import _listing
 from ._blobs import Blob, named_by, save
 from ._keys import LEVELS, Keys
 from ._signatures import Signatures
 from ._store import Put, Store, file_sha256
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Document = dict[str, t.Any]
 
@@ -41,12 +42,14 @@ class Repository:
         """Where everything stands."""
         return Keys(self.project)
 
-    # Artifacts: blobs, provenance, and last the manifest, without which an artifact does not exist.
+    # Artifacts: blobs, SBOM, provenance, and last the manifest, without which an artifact does not exist.
 
-    def publish(self, manifest: bytes, provenance: bytes, blobs: Mapping[str, Path]) -> bool:
+    def publish(self, manifest: bytes, provenance: bytes, sbom: bytes, blobs: Mapping[str, Path]) -> bool:
         """Put an artifact into the store; False when it was there, which is then left alone."""
         content_id = canonical.sha256(manifest)
-        self._check("manifest", manifest, "manifest", content_id)
+        wanted = self._check("manifest", manifest, "manifest", content_id)["sbom"]["sha256"]
+        if canonical.sha256(sbom) != wanted:
+            raise ContainerlessError(f"the manifest names an SBOM with the SHA-256 {wanted}, this one has another")
         if self.has_artifact(content_id):
             self.manifest(content_id)  # raises when what is there is damaged
             return False
@@ -55,6 +58,7 @@ class Repository:
             if path is None or file_sha256(path) != blob.sha256 or path.stat().st_size != blob.size:
                 raise ContainerlessError(f"the provenance names blob {blob.sha256}, which is not among the files")
             self._put(self.keys.blob(blob.sha256), path)
+        self._put(self.keys.sbom(content_id), sbom)
         if self.store.put_once(self.keys.provenance(content_id), provenance) is Put.CONFLICT:
             # Left by a publication that was cut off: without its manifest it describes nothing.
             self.store.replace(self.keys.provenance(content_id), provenance)
@@ -72,6 +76,38 @@ class Repository:
         """Return the provenance of an artifact: its builder's word; the digests that it names are verified."""
         key = self.keys.provenance(content_id)
         return _json(self._get(key), self._said(key))
+
+    def sbom(self, content_id: str) -> Document:
+        """Return the SBOM of an artifact."""
+        return _json(self.sbom_bytes(content_id), self._said(self.keys.sbom(content_id)))
+
+    def sbom_bytes(self, content_id: str) -> bytes:
+        """Return the SBOM of an artifact as its manifest names it."""
+        key, wanted = self.keys.sbom(content_id), self.manifest(content_id)["sbom"]["sha256"]
+        data = self._get(key)
+        if canonical.sha256(data) != wanted:
+            raise InvalidDocument(f"{self._said(key)} was changed after it was published: {wanted} is its SHA-256")
+        return data
+
+    def listing(self, content_id: str) -> dict[str, str] | None:
+        """Return path and SHA-256 of each file of an artifact, verified; None when no blob can be read here.
+
+        Reads as much of a blob as it takes: the list stands at its start.
+        """
+        wanted = self.manifest(content_id)["tree"]["sha256"]
+        blob = next((blob for blob in self._blobs(content_id) if blob.encoding in inflate.readable()), None)
+        if blob is None:
+            return None
+        key = self.keys.blob(blob.sha256)
+        return _listing.read(self._pieces(key), blob.encoding, wanted, self._said(key))
+
+    def blobs(self, content_id: str, folder: Path) -> Iterator[tuple[Blob, Path]]:
+        """Yield each blob of an artifact and a file in `folder` that holds it, verified and removed before the next."""
+        for blob in self._blobs(content_id):
+            dest = folder / blob.sha256
+            self._fetch(blob, dest)
+            yield blob, dest
+            dest.unlink()
 
     def fetch_blob(self, content_id: str, dest: Path) -> str:
         """Write the compressed tar of an artifact to a file, verified, and return its encoding."""
@@ -219,7 +255,9 @@ class Repository:
             files = {blob.sha256: Path(scratch) / blob.sha256 for blob in self._blobs(content_id)}
             for blob in self._blobs(content_id):
                 self._fetch(blob, files[blob.sha256])
-            return other.publish(canonical.dumps(manifest), canonical.dumps(provenance), files)
+            return other.publish(
+                canonical.dumps(manifest), canonical.dumps(provenance), self.sbom_bytes(content_id), files
+            )
 
     # Reading and writing.
 
@@ -263,10 +301,13 @@ class Repository:
 
     def _fetch(self, blob: Blob, dest: Path) -> None:
         key = self.keys.blob(blob.sha256)
+        save(self._pieces(key), blob, dest, self._said(key))
+
+    def _pieces(self, key: str) -> Iterator[bytes]:
         pieces = self.store.stream(key)
         if pieces is None:
             raise ContainerlessError(f"{self.store.name} has no {key}")
-        save(pieces, blob, dest, self._said(key))
+        return pieces
 
 
 def _named(kind: str, content_id: str) -> bytes:

@@ -7,36 +7,56 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
+import tempfile
 import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from ansible_collections.containerless.django.plugins.module_utils._artifact import identity
+from ansible_collections.containerless.django.plugins.module_utils._artifact import identity, tar, tree
 from ansible_collections.containerless.django.plugins.module_utils._core import canonical
 from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
 from ansible_collections.containerless.django.plugins.plugin_utils._store import Missing, open_store
 
 from ..module_utils.documents import MANIFEST, TEST_RECORD
 
+SBOM = {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}
+
 
 @dataclass
 class Artifact:
-    """What a builder hands to publish()."""
+    """What a builder hands to publish(): an artifact whose tree has one file with `content`, and META."""
 
-    tar: bytes
+    content: bytes
     folder: Path
+    version: str = MANIFEST["version"]
+    tar: bytes = field(init=False)
     manifest: dict[str, t.Any] = field(init=False)
     provenance: bytes = field(init=False)
+    sbom: bytes = canonical.dumps(SBOM)
     blob: Path = field(init=False)
 
     def __post_init__(self) -> None:
+        with tempfile.TemporaryDirectory() as root:
+            for name, data in (("app/data", self.content), ("META/sbom.cdx.json", self.sbom)):
+                Path(root, name).parent.mkdir()
+                Path(root, name).write_bytes(data)
+            sealed = tree.seal(root)
+            out = io.BytesIO()
+            tar.write_tar(root, out, mtime=MANIFEST["source_date_epoch"])
+        self.tar = out.getvalue()
         packed = gzip.compress(self.tar, mtime=0)
         sha256 = hashlib.sha256(packed).hexdigest()
         self.blob = self.folder / sha256
         self.blob.write_bytes(packed)
-        tar = {"sha256": hashlib.sha256(self.tar).hexdigest(), "size": len(self.tar)}
-        self.manifest = {**MANIFEST, "tar": tar}
+        self.manifest = {
+            **MANIFEST,
+            "version": self.version,
+            "tar": {"sha256": hashlib.sha256(self.tar).hexdigest(), "size": len(self.tar)},
+            "tree": {"sha256": sealed.sha256, "files": sealed.files, "bytes": sealed.bytes},
+            "sbom": {"sha256": canonical.sha256(self.sbom)},
+        }
         blobs = [{"encoding": "gzip", "sha256": sha256, "size": len(packed)}]
         self.provenance = canonical.dumps({"blobs": blobs, "platform": "debian12"})
 
@@ -53,12 +73,13 @@ class Artifact:
         return {**TEST_RECORD, "content_id": self.content_id}
 
     def publish(self, repository: Repository) -> bool:
-        return repository.publish(canonical.dumps(self.manifest), self.provenance, {self.blob.name: self.blob})
+        blobs = {self.blob.name: self.blob}
+        return repository.publish(canonical.dumps(self.manifest), self.provenance, self.sbom, blobs)
 
 
 @pytest.fixture
 def artifact(tmp_path: Path) -> Artifact:
-    return Artifact(b"a tar" * 100_000, tmp_path)
+    return Artifact(b"a file" * 100_000, tmp_path)
 
 
 @pytest.fixture

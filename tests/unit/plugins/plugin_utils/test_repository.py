@@ -35,6 +35,7 @@ def test_what_was_published_is_read_back(repository: Repository, artifact: Artif
     assert artifact.publish(repository)
     assert repository.manifest(artifact.content_id) == artifact.manifest
     assert repository.provenance(artifact.content_id)["platform"] == "debian12"
+    assert canonical.dumps(repository.sbom(artifact.content_id)) == artifact.sbom
     assert repository.fetch_blob(artifact.content_id, tmp_path / "blob") == "gzip"
     assert gzip.decompress((tmp_path / "blob").read_bytes()) == artifact.tar
 
@@ -48,6 +49,7 @@ def test_the_layout_is_the_documented_one(repository: Repository, artifact: Arti
     blob = artifact.blob.name
     assert set(everything(repository)) == {
         f"shop/blobs/sha256/{blob[:2]}/{blob}",
+        f"shop/artifacts/{artifact.content_id}/sbom.cdx.json",
         f"shop/artifacts/{artifact.content_id}/provenance.json",
         f"shop/artifacts/{artifact.content_id}/manifest.json",
         f"shop/artifacts/{artifact.content_id}/records/default.json",
@@ -92,7 +94,8 @@ def test_the_manifest_is_written_last(repository: Repository, artifact: Artifact
     artifact.blob.write_bytes(gzip.compress(artifact.tar, mtime=0))
     with pytest.raises(ContainerlessError, match="manifest.json"):
         artifact.publish(repository)
-    assert [Path(key).name for key in sorted(everything(repository))] == ["provenance.json", artifact.blob.name]
+    left = [Path(key).name for key in sorted(everything(repository))]
+    assert left == ["provenance.json", "sbom.cdx.json", artifact.blob.name]
     assert not repository.has_artifact(artifact.content_id)
 
 
@@ -101,7 +104,14 @@ def test_the_manifest_is_written_last(repository: Repository, artifact: Artifact
 )
 def test_a_manifest_that_is_none_is_not_published(repository: Repository, artifact: Artifact, wrong: bytes) -> None:
     with pytest.raises(ContainerlessError):
-        repository.publish(wrong, artifact.provenance, {artifact.blob.name: artifact.blob})
+        repository.publish(wrong, artifact.provenance, artifact.sbom, {artifact.blob.name: artifact.blob})
+    assert everything(repository) == {}
+
+
+def test_another_sbom_than_the_manifests_is_not_published(repository: Repository, artifact: Artifact) -> None:
+    artifact.sbom = canonical.dumps({"bomFormat": "CycloneDX"})
+    with pytest.raises(ContainerlessError, match="names an SBOM with the SHA-256"):
+        artifact.publish(repository)
     assert everything(repository) == {}
 
 
@@ -134,6 +144,37 @@ def test_a_changed_index_is_refused(repository: Repository, artifact: Artifact) 
         repository.index(index_id)
 
 
+def test_a_changed_sbom_is_refused(repository: Repository, artifact: Artifact) -> None:
+    artifact.publish(repository)
+    tamper(at(repository, repository.keys.sbom(artifact.content_id)))
+    with pytest.raises(ContainerlessError, match=r"sbom\.cdx\.json in .* was changed after it was published"):
+        repository.sbom(artifact.content_id)
+
+
+def test_the_files_of_an_artifact_are_listed(repository: Repository, artifact: Artifact) -> None:
+    artifact.publish(repository)
+    found = repository.listing(artifact.content_id)
+    assert found is not None
+    assert sorted(found) == ["META/entries", "META/sbom.cdx.json", "app/data"]
+    assert found["app/data"] == canonical.sha256(artifact.content)
+
+
+def test_a_blob_that_is_no_longer_read_here_has_no_list(repository: Repository, artifact: Artifact) -> None:
+    blobs = [{**blob, "encoding": "brotli"} for blob in canonical.loads(artifact.provenance, "p")["blobs"]]
+    artifact.provenance = canonical.dumps({"blobs": blobs})
+    artifact.publish(repository)
+    assert repository.listing(artifact.content_id) is None
+
+
+def test_each_blob_is_a_verified_file_for_a_moment(repository: Repository, artifact: Artifact, tmp_path: Path) -> None:
+    artifact.publish(repository)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    for blob, path in repository.blobs(artifact.content_id, scratch):
+        assert (blob.encoding, path.read_bytes()) == ("gzip", artifact.blob.read_bytes())
+    assert list(scratch.iterdir()) == []
+
+
 @pytest.mark.parametrize("damage", [tamper, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes() * 2)])
 def test_a_changed_blob_is_refused(repository: Repository, artifact: Artifact, tmp_path: Path, damage: t.Any) -> None:
     artifact.publish(repository)
@@ -150,7 +191,7 @@ def test_a_changed_blob_is_refused(repository: Repository, artifact: Artifact, t
 )
 def test_a_provenance_without_sound_blobs_is_refused(repository: Repository, artifact: Artifact, blobs: t.Any) -> None:
     with pytest.raises(ContainerlessError):
-        repository.publish(canonical.dumps(artifact.manifest), canonical.dumps({"blobs": blobs}), {})
+        repository.publish(canonical.dumps(artifact.manifest), canonical.dumps({"blobs": blobs}), artifact.sbom, {})
     assert everything(repository) == {}
 
 
@@ -276,12 +317,13 @@ def test_the_same_bytes_tested_elsewhere_keep_their_record(
     assert other.record(artifact.content_id, "default") == elsewhere
 
 
-@pytest.mark.parametrize("which", ["blob", "manifest", "index"])
+@pytest.mark.parametrize("which", ["blob", "sbom", "manifest", "index"])
 def test_damage_is_not_copied(repository: Repository, other: Repository, artifact: Artifact, which: str) -> None:
     artifact.publish(repository)
     index_id = repository.put_index(artifact.index)
     keys = {
         "blob": repository.keys.blob(artifact.blob.name),
+        "sbom": repository.keys.sbom(artifact.content_id),
         "manifest": repository.keys.manifest(artifact.content_id),
         "index": repository.keys.index(index_id),
     }
