@@ -3,12 +3,13 @@
 #
 # Aliases only: tools/run makes the environment under .cache, tools/check.py runs the stages.
 .DEFAULT_GOAL := help
-.PHONY: help tools lint format units units-py39 molecule test demo build lock clean
+.PHONY: help tools lint format units units-py39 artifact molecule test demo bench-artifact build lock clean
 run := tools/run
 SCENARIO ?=
+ARGS ?=
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 tools: ## make the tools' environment under .cache
 	@$(run)
 lint: ## ruff, mypy, yamllint, ansible-lint
@@ -19,12 +20,16 @@ units: ## unit tests
 	@$(run) python tools/check.py units
 units-py39: ## unit tests of module_utils on the oldest target Python, where it is found
 	@$(run) python tools/check.py units-py39
+artifact: ## builds end to end on this host, without machines: inputs, reproducibility, refusals
+	@$(run) python tools/check.py artifact
 molecule: ## Molecule scenarios on throwaway machines: all of them, or SCENARIO=name
 	@$(run) python tools/check.py molecule $(SCENARIO)
 test: ## everything above; what CI runs
-	@$(run) python tools/check.py lint units units-py39 molecule demo
+	@$(run) python tools/check.py lint units units-py39 artifact molecule demo
 demo: ## the sample project: shipped, upgraded, broken, rolled back
 	@$(run) python tests/demo/demo.py
+bench-artifact: ## figures of the artifact beside the floor, shiv, pex, tar and venv; ARGS=--quick for few rounds
+	@$(run) python -m ansible_collections.containerless.django.tests.benchmarks.artifact $(ARGS)
 build: ## the collection's tarball, in .cache/dist
 	@$(run) ansible-galaxy collection build --force --output-path .cache/dist
 lock: ## pin requirements/*.in again, with hashes

@@ -78,7 +78,8 @@ class Result:
 
 
 def lint_stages() -> list[Stage]:
-    typed = [str(OURS / folder) for folder in ("plugins", "tools", "tests/unit") if (ROOT / folder).is_dir()]
+    folders = ("plugins", "tools", "tests/benchmarks", "tests/unit")
+    typed = [str(OURS / folder) for folder in folders if (ROOT / folder).is_dir()]
     return [
         Stage("ruff format", ["ruff", "format", "--check", "."]),
         Stage("ruff check", ["ruff", "check", "."]),
@@ -99,6 +100,10 @@ def units_py39_stages() -> list[Stage]:
         return []
     argv = [str(pytest), "tests/unit/plugins/module_utils"]
     return [Stage("units-py39", argv, counts_itself=False, counts_tests=True)]
+
+
+def artifact_stages() -> list[Stage]:
+    return [Stage("artifact", ["pytest", "tests/integration/artifact"], counts_itself=False, counts_tests=True)]
 
 
 def molecule_stages(wanted: Sequence[str] = ()) -> list[Stage]:
@@ -123,6 +128,7 @@ KINDS = {
     "lint": lint_stages,
     "units": units_stages,
     "units-py39": units_py39_stages,
+    "artifact": artifact_stages,
     "molecule": molecule_stages,
     "demo": demo_stages,
 }
