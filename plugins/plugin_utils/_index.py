@@ -104,7 +104,7 @@ class Index:
         if not self.url and (mine["no-index"] or theirs["no-index"]):
             indexes = []
         return Settings(
-            indexes=tuple(dict.fromkeys(indexes)),
+            indexes=_distinct(indexes),
             links=tuple(dict.fromkeys([*mine["find-links"], *theirs["find-links"]])),
             trusted=tuple(dict.fromkeys([*mine["trusted-host"], *theirs["trusted-host"]])),
             cert=next(iter(theirs["cert"]), None),
@@ -193,6 +193,14 @@ def _bare(url: str) -> tuple[str, tuple[str, str] | None]:
     return urlunsplit(parts._replace(netloc=place)), pair
 
 
+def _distinct(urls: list[str]) -> tuple[str, ...]:
+    """Return each address once, as it is first given: a lock names without credentials what the option names with."""
+    found: dict[str, str] = {}
+    for url in urls:
+        found.setdefault(_bare(url)[0].rstrip("/"), url)
+    return tuple(found.values())
+
+
 def _local(url: str) -> Path | None:
     """Return the path that an address without network names, or None."""
     parts = urlsplit(url)
@@ -211,7 +219,9 @@ class Client:
         self._indexes = [self._known(url) for url in settings.indexes]
         self._links = [self._known(url) for url in settings.links]
         self._session = session = requests.Session()
-        retry = Retry(total=3, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504), raise_on_status=False)
+        retry = Retry(
+            total=3, connect=2, backoff_factor=0.5, status_forcelist=(500, 502, 503, 504), raise_on_status=False
+        )
         for scheme in ("https://", "http://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=CONNECTIONS))
         session.auth = self._sign

@@ -24,6 +24,7 @@ from ..module_utils._artifact import lock
 from ..module_utils._core import canonical
 from ..module_utils._core.errors import ContainerlessError
 from . import _builder
+from ._pyproject import OF_PROJECT, PYPROJECT, Settings
 from ._wheels import Cache, Platform, Wheel, collect, need_packaging
 
 try:
@@ -36,12 +37,8 @@ if t.TYPE_CHECKING:
 
     from ..module_utils._artifact.lock import Pin
     from ._index import Index
-    from ._pyproject import Settings
     from ._source import Source
 
-PYPROJECT = "pyproject.toml"
-#: The key of the project itself among build requirements.
-PROJECT = "project"
 #: What PEP 518 takes where nothing is said.
 DEFAULT = ("setuptools", "wheel")
 _LARGEST_PYPROJECT = 1 << 20
@@ -92,9 +89,9 @@ def sdists_for(
 def project_requires(source: Source, declared: Settings, platform: Platform, folder: Path, index: Index) -> list[Wheel]:
     """Return the wheels that the build of the project itself needs, as of its commit."""
     need_packaging()
-    said = _requires((source.read(PYPROJECT) or b""), PYPROJECT)
+    said = _requires(source.read(PYPROJECT) or b"", PYPROJECT)
     resolver = Resolver(platform, folder, index, source.time)
-    return resolver.wheels([*said, *declared.build_requires.get(PROJECT, ())], PROJECT)
+    return resolver.wheels([*said, *declared.build_requires.get(OF_PROJECT, ())], OF_PROJECT)
 
 
 def requires_of(path: Path) -> list[str]:
@@ -162,7 +159,7 @@ class Resolver:
 
     def wheels(self, requires: Sequence[str], name: str) -> list[Wheel]:
         """Return the wheels of a build's requirements with all that they depend on. Raises, naming whose they are."""
-        where = "the build requirements of " + ("the project" if name == PROJECT else name)
+        where = "the build requirements of " + ("the project" if name == OF_PROJECT else name)
         wanted = sorted({_checked(item, where) for item in requires})
         if not wanted:
             return []
