@@ -90,7 +90,7 @@ class ActionModule(ActionBase):
         """Stream the compressed tar to the host; the temporary folder there is removed by Ansible."""
         with tempfile.TemporaryDirectory(prefix="containerless-") as scratch:
             blob = Path(scratch) / "artifact"
-            repository.fetch_blob(content_id, blob)
+            repository.fetch_blob(content_id, blob, ["gzip"])
             self._say(layout, f"sends the artifact ({blob.stat().st_size / 1e6:.1f} MB)")
             remote = self._connection._shell.join_path(self._make_tmp_path(), "artifact")
             self._transfer_file(str(blob), remote)

@@ -25,7 +25,7 @@ from ._signatures import Signatures
 from ._store import Put, Store, file_sha256
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 Document = dict[str, t.Any]
 
@@ -109,11 +109,18 @@ class Repository:
             yield blob, dest
             dest.unlink()
 
-    def fetch_blob(self, content_id: str, dest: Path) -> str:
-        """Write the compressed tar of an artifact to a file, verified, and return its encoding."""
-        blob = self._blobs(content_id)[0]
-        self._fetch(blob, dest)
-        return blob.encoding
+    def fetch_blob(self, content_id: str, dest: Path, encodings: Collection[str]) -> str:
+        """Write the first blob of an artifact that its reader can read to a file, verified; return its encoding."""
+        blobs = self._blobs(content_id)
+        for blob in blobs:
+            if blob.encoding in encodings:
+                self._fetch(blob, dest)
+                return blob.encoding
+        offered = ", ".join(blob.encoding for blob in blobs)
+        raise ContainerlessError(
+            f"artifact {content_id[:12]} is compressed as {offered}, of which its reader knows only"
+            f" {', '.join(encodings)}; build it with another app_build_encodings"
+        )
 
     # Indexes and channels.
 

@@ -36,7 +36,7 @@ def test_what_was_published_is_read_back(repository: Repository, artifact: Artif
     assert repository.manifest(artifact.content_id) == artifact.manifest
     assert repository.provenance(artifact.content_id)["platform"] == "debian12"
     assert canonical.dumps(repository.sbom(artifact.content_id)) == artifact.sbom
-    assert repository.fetch_blob(artifact.content_id, tmp_path / "blob") == "gzip"
+    assert repository.fetch_blob(artifact.content_id, tmp_path / "blob", ["gzip"]) == "gzip"
     assert gzip.decompress((tmp_path / "blob").read_bytes()) == artifact.tar
 
 
@@ -182,7 +182,7 @@ def test_a_changed_blob_is_refused(repository: Repository, artifact: Artifact, t
     dest = tmp_path / "fetched" / "blob"
     dest.parent.mkdir()
     with pytest.raises(ContainerlessError, match="was changed after it was published"):
-        repository.fetch_blob(artifact.content_id, dest)
+        repository.fetch_blob(artifact.content_id, dest, ["gzip"])
     assert list(dest.parent.iterdir()) == []
 
 
