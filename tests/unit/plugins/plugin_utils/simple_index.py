@@ -9,13 +9,24 @@ import base64
 import hashlib
 import http.server
 import json
+import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 USER, PASSWORD = "reader", "geheim/1"
 _JSON = "application/vnd.pypi.simple.v1+json"
+
+
+def forget_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what this machine's pip is told, so that a test asks its own index alone."""
+    for name in os.environ:
+        if name.startswith("PIP_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
 
 
 @dataclass

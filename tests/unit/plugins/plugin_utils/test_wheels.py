@@ -3,52 +3,27 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import zipfile
+import os
 from pathlib import Path
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._artifact import lock
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.plugin_utils import _builder, _wheels
+from ansible_collections.containerless.django.plugins.plugin_utils._index import Index
+
+from ..module_utils.distributions import make_sdist, make_wheel, sha256
+from .simple_index import SimpleIndex, forget_pip
 
 BOOKWORM, TRIXIE = _builder.PLATFORMS["debian12"], _builder.PLATFORMS["debian13"]
 H = "a" * 64
 
 
-def make_wheel(folder: Path, name: str, tag: str) -> str:
-    """Write a wheel that pip accepts and return its digest."""
-    info = f"{name}-1.0.dist-info"
-    files = {
-        f"{name}.py": b"",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
-    }
-    digests = {n: base64.urlsafe_b64encode(hashlib.sha256(d).digest()).rstrip(b"=").decode() for n, d in files.items()}
-    rows = "".join(f"{n},sha256={digest},{len(files[n])}\n" for n, digest in digests.items())
-    files[f"{info}/RECORD"] = f"{rows}{info}/RECORD,,\n".encode()
-    path = folder / f"{name}-1.0-{tag}.whl"
-    with zipfile.ZipFile(path, "w") as wheel:
-        for file, data in files.items():
-            wheel.writestr(file, data)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give pip a folder instead of any index that this machine knows."""
-    for name in ("PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / "index"
-    folder.mkdir()
-    config = tmp_path / "pip.conf"
-    config.write_text(f"[global]\nno-index = true\nfind-links = {folder}\n")
-    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path))
-    return folder
+def house(tmp_path: Path) -> Path:
+    """Give a wheelhouse, so that no index is asked."""
+    (tmp_path / "house").mkdir()
+    return tmp_path / "house"
 
 
 def locked(*lines: str) -> lock.Lock:
@@ -66,16 +41,16 @@ def test_markers_are_those_of_the_target() -> None:
         f"g==1 ; python_version < '3.12' --hash=sha256:{H}",
         f"g==2 ; python_version >= '3.12' --hash=sha256:{H}",
     )
-    assert [f"{p.name}{p.version}" for p in _wheels.pins_for(pins, BOOKWORM, "x")] == ["a1", "b1", "f1", "g1"]
-    assert [f"{p.name}{p.version}" for p in _wheels.pins_for(pins, TRIXIE, "x")] == ["c1", "f1", "g2"]
+    assert [f"{p.name}{p.version}" for p in _wheels.pins_for(pins, BOOKWORM)] == ["a1", "b1", "f1", "g1"]
+    assert [f"{p.name}{p.version}" for p in _wheels.pins_for(pins, TRIXIE)] == ["c1", "f1", "g2"]
 
 
 def test_broken_and_overlapping_lines_are_refused() -> None:
     twice = locked(f"g==1 --hash=sha256:{H}", f"g==2 ; python_version >= '3.9' --hash=sha256:{H}")
     with pytest.raises(ContainerlessError, match="lock.txt line 2: g is pinned twice for debian12"):
-        _wheels.pins_for(twice, BOOKWORM, "lock.txt")
+        _wheels.pins_for(twice, BOOKWORM)
     with pytest.raises(ContainerlessError, match="lock.txt line 1: "):
-        _wheels.pins_for(locked(f"g==1 ; nonsense --hash=sha256:{H}"), BOOKWORM, "lock.txt")
+        _wheels.pins_for(locked(f"g==1 ; nonsense --hash=sha256:{H}"), BOOKWORM)
 
 
 def test_tags() -> None:
@@ -85,13 +60,20 @@ def test_tags() -> None:
     assert "manylinux_2_41_x86_64" in TRIXIE.tags
 
 
-def test_each_target_takes_its_own_wheel_and_the_cache_needs_no_index(tmp_path: Path, index: Path) -> None:
+def wheels_of(pins: lock.Lock, house: Path, *sdists: str, platform: _wheels.Platform = BOOKWORM) -> list[str]:
+    wanted = _wheels.pins_for(pins, platform)
+    wheels, _fetched = _wheels.wheels_for(wanted, platform, house.parent / "cache", Index(wheelhouse=house), sdists)
+    return [wheel.path.name for wheel in wheels]
+
+
+def test_each_target_takes_its_own_wheel_and_the_cache_needs_no_index(tmp_path: Path, house: Path) -> None:
     tags = ("cp311-cp311-manylinux_2_28_x86_64", "cp313-cp313-manylinux_2_39_x86_64", "cp313-cp313-win_amd64")
-    hashes = " ".join(f"--hash=sha256:{make_wheel(index, 'native', tag)}" for tag in tags)
-    pure = make_wheel(index, "pure", "py3-none-any")
+    hashes = " ".join(f"--hash=sha256:{make_wheel(house, 'native', tag)}" for tag in tags)
+    pure = make_wheel(house, "pure", "py3-none-any")
     pins = locked(f"native==1.0 {hashes}", f"pure==1.0 --hash=sha256:{pure}")
     for platform, tag in ((BOOKWORM, tags[0]), (TRIXIE, tags[1])):
-        wheels, fetched = _wheels.wheels_for(pins, platform, "x", tmp_path / "cache")
+        wanted = _wheels.pins_for(pins, platform)
+        wheels, fetched = _wheels.wheels_for(wanted, platform, tmp_path / "cache", Index(wheelhouse=house))
         assert [wheel.path.name for wheel in wheels] == [f"native-1.0-{tag}.whl", "pure-1.0-py3-none-any.whl"]
         assert fetched == 2
         assert wheels[1].distribution == {
@@ -100,32 +82,122 @@ def test_each_target_takes_its_own_wheel_and_the_cache_needs_no_index(tmp_path: 
             "file": "pure-1.0-py3-none-any.whl",
             "sha256": pure,
         }
-    for path in index.iterdir():
+    for path in house.iterdir():
         path.unlink()
-    assert _wheels.wheels_for(pins, BOOKWORM, "x", tmp_path / "cache")[1] == 0
+    house.rmdir()
+    wanted = _wheels.pins_for(pins, BOOKWORM)
+    assert _wheels.wheels_for(wanted, BOOKWORM, tmp_path / "cache", Index(wheelhouse=house))[1] == 0
 
 
-def test_a_damaged_wheel_in_the_cache_is_fetched_again(tmp_path: Path, index: Path) -> None:
-    pins = locked(f"pure==1.0 --hash=sha256:{make_wheel(index, 'pure', 'py3-none-any')}")
-    (wheel,), _fetched = _wheels.wheels_for(pins, BOOKWORM, "x", tmp_path / "cache")
-    wheel.path.write_bytes(b"damaged")
-    (again,), fetched = _wheels.wheels_for(pins, BOOKWORM, "x", tmp_path / "cache")
-    assert (fetched, again.path.read_bytes() != b"damaged") == (1, True)
+@pytest.mark.parametrize(
+    ("offered", "taken"),
+    [
+        (["py3-none-any", "cp311-cp311-manylinux_2_17_x86_64"], "cp311-cp311-manylinux_2_17_x86_64"),
+        (
+            ["cp311-cp311-manylinux_2_17_x86_64", "cp311-cp311-manylinux_2_28_x86_64"],
+            "cp311-cp311-manylinux_2_28_x86_64",
+        ),
+        (["cp39-abi3-manylinux2014_x86_64", "py3-none-any"], "cp39-abi3-manylinux2014_x86_64"),
+        (["cp311-cp311-manylinux_2_37_x86_64", "py2.py3-none-any"], "py2.py3-none-any"),
+        (["cp311-cp311-musllinux_1_2_x86_64", "cp312-cp312-linux_x86_64", "py3-none-any"], "py3-none-any"),
+        (["cp311-cp311-manylinux_2_17_aarch64", "cp311-none-any"], "cp311-none-any"),
+    ],
+)
+def test_the_most_specific_wheel_that_fits_is_taken(house: Path, offered: list[str], taken: str) -> None:
+    hashes = " ".join(f"--hash=sha256:{make_wheel(house, 'thing', tag)}" for tag in offered)
+    make_wheel(house, "thing", "cp311-cp311-manylinux_2_36_x86_64")  # better, but not locked
+    make_wheel(house, "thing", "py3-none-any", version="1.1")
+    make_wheel(house, "thing_else", "py3-none-any")
+    assert wheels_of(locked(f"thing==1.0 {hashes}"), house) == [f"thing-1.0-{taken}.whl"]
 
 
-def test_all_distributions_without_a_wheel_are_named_at_once(tmp_path: Path, index: Path) -> None:
-    (index / "source-1.0.tar.gz").write_bytes(b"sdist")
-    other = make_wheel(index, "other", "cp310-cp310-win_amd64")
-    pure = make_wheel(index, "pure", "py3-none-any")
+def test_of_two_builds_the_later_one_counts(house: Path) -> None:
+    digests = [make_wheel(house, "thing", build=build, files={f"x{build}.py": ""}) for build in ("", "2", "10")]
+    pins = locked("thing==1.0 " + " ".join(f"--hash=sha256:{digest}" for digest in digests))
+    assert wheels_of(pins, house) == ["thing-1.0-10-py3-none-any.whl"]
+
+
+def test_a_damaged_wheel_in_the_cache_is_fetched_again(tmp_path: Path, house: Path) -> None:
+    pins = _wheels.pins_for(locked(f"pure==1.0 --hash=sha256:{make_wheel(house, 'pure')}"), BOOKWORM)
+    index = Index(wheelhouse=house)
+    (wheel,), _fetched = _wheels.wheels_for(pins, BOOKWORM, tmp_path / "cache", index)
+    data, facts = wheel.path.read_bytes(), wheel.path.stat()
+    wheel.path.write_bytes(b"x" * len(data))
+    os.utime(wheel.path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    (again,), fetched = _wheels.wheels_for(pins, BOOKWORM, tmp_path / "cache", index)
+    assert (fetched, again.path.read_bytes() == data) == (1, True)
+
+
+def test_a_wheel_of_the_cache_is_hashed_once(tmp_path: Path, house: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = _wheels.pins_for(locked(f"pure==1.0 --hash=sha256:{make_wheel(house, 'pure')}"), BOOKWORM)
+    (wheel,), _fetched = _wheels.wheels_for(pins, BOOKWORM, tmp_path / "cache", Index(wheelhouse=house))
+    hashed: list[int] = []
+    real = _wheels.canonical.sha256
+    monkeypatch.setattr(_wheels.canonical, "sha256", lambda data: hashed.append(len(data)) or real(data))
+    size = wheel.path.stat().st_size
+    cache = _wheels.Cache(tmp_path / "cache", BOOKWORM)
+    assert cache.find(pins[0]) == _wheels.Kept(wheel.path, wheel.sha256)
+    assert size not in hashed
+    # Touched: looked at again, and then not any more.
+    wheel.path.touch()
+    assert cache.find(pins[0]) == _wheels.Kept(wheel.path, wheel.sha256)
+    assert cache.find(pins[0]) == _wheels.Kept(wheel.path, wheel.sha256)
+    assert hashed.count(size) == 1
+
+
+def test_all_distributions_without_a_wheel_are_named_at_once_with_the_line_to_add(house: Path) -> None:
+    source = make_sdist(house, "source", {"setup.py": ""})
+    zipped = make_sdist(house, "zipped_one", {"setup.py": ""}, kind="zip")
+    other = make_wheel(house, "other", "cp310-cp310-win_amd64")
     pins = locked(
-        f"source==1.0 --hash=sha256:{H}", f"other==1.0 --hash=sha256:{other}", f"pure==1.0 --hash=sha256:{pure}"
+        f"source==1.0 --hash=sha256:{source}",
+        f"zipped-one==1.0 --hash=sha256:{zipped}",
+        f"other==1.0 --hash=sha256:{other}",
+        f"pure==1.0 --hash=sha256:{make_wheel(house, 'pure')}",
+        f"gone==1.0 --hash=sha256:{H}",
     )
-    fault = r"no wheel for debian12 \(Python 3.11, x86_64\) has a locked hash: other==1.0, source==1.0; sdists are not"
-    with pytest.raises(ContainerlessError, match=fault):
-        _wheels.wheels_for(pins, BOOKWORM, "x", tmp_path / "cache")
+    with pytest.raises(ContainerlessError) as caught:
+        wheels_of(pins, house, "already")
+    assert str(caught.value).replace(str(house), "HOUSE") == (
+        "no wheel for debian12 (Python 3.11, x86_64) has a locked hash: gone==1.0, other==1.0, source==1.0,"
+        ' zipped-one==1.0; to build them from source, write sdists = ["already", "source", "zipped-one"] below'
+        " [tool.containerless] in pyproject.toml; HOUSE has no sdist with a locked hash either of"
+        " gone (lock.txt line 5), other (lock.txt line 3)"
+    )
+    pins = locked(
+        f"source==1.0 --hash=sha256:{source}", f"pure==1.0 --hash=sha256:{sha256(house / 'pure-1.0-py3-none-any.whl')}"
+    )
+    assert wheels_of(pins, house, "source") == ["pure-1.0-py3-none-any.whl"]
 
 
-def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, index: Path) -> None:
-    make_wheel(index, "pure", "py3-none-any")
-    with pytest.raises(ContainerlessError, match="pip could not fetch the locked wheels: .*"):
-        _wheels.wheels_for(locked(f"pure==1.0 --hash=sha256:{H}"), BOOKWORM, "x", tmp_path / "cache")
+def test_a_wheel_is_taken_where_there_is_one_even_if_it_may_be_built(house: Path) -> None:
+    digests = make_sdist(house, "thing", {"setup.py": ""}), make_wheel(house, "thing")
+    pins = locked("thing==1.0 " + " ".join(f"--hash=sha256:{digest}" for digest in digests))
+    assert wheels_of(pins, house, "thing") == ["thing-1.0-py3-none-any.whl"]
+
+
+def test_an_index_that_names_no_hashes_is_read_and_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = tmp_path / "files"
+    with SimpleIndex(files, hashes=False, json=False) as index:
+        forget_pip(monkeypatch)
+        digest = make_wheel(files, "thing")
+        make_wheel(files, "thing", "cp311-cp311-linux_x86_64")
+        pins = _wheels.pins_for(locked(f"thing==1.0 --hash=sha256:{digest}"), BOOKWORM)
+        (wheel,), fetched = _wheels.wheels_for(pins, BOOKWORM, tmp_path / "cache", Index(url=index.url))
+        assert (wheel.path.name, fetched) == ("thing-1.0-py3-none-any.whl", 1)
+
+
+def test_an_index_that_sends_other_bytes_than_it_promises_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = tmp_path / "files"
+    with SimpleIndex(files) as index:
+        forget_pip(monkeypatch)
+        pins = _wheels.pins_for(locked(f"thing==1.0 --hash=sha256:{make_wheel(files, 'thing')}"), BOOKWORM)
+        page = index.page("thing")
+        monkeypatch.setattr(index, "page", lambda _project: page)
+        (files / "thing-1.0-py3-none-any.whl").write_bytes(b"another")
+        fault = "127.0.0.1 promises another thing-1.0-py3-none-any.whl than it sends: its SHA-256 is .* lock.txt line 1"
+        with pytest.raises(ContainerlessError, match=fault):
+            _wheels.wheels_for(pins, BOOKWORM, tmp_path / "cache", Index(url=index.url))
+        assert not list((tmp_path / "cache").rglob("*.whl"))
