@@ -316,8 +316,15 @@ def _through_a_link(random: Random, before: list[Item], item: Item, after: list[
     chain = [Item(b"out", b"2", target=target, mode=0o777)]
     if random.random() < 0.5:
         chain.append(Item(b"out2", b"2", target=b"out/" + random.choice([b"..", b"app", b"../..", b"x"]), mode=0o777))
-    kind = random.choice([b"0", b"5", b"2", b"1"])
-    below = Item(chain[-1].name + random.choice([b"/evil", b"", b"/sentinel", b"/"]), kind, b"", b"x")
+    name = chain[-1].name + random.choice([b"/evil", b"", b"/sentinel", b"/"])
+    below = random.choice(
+        [
+            Item(name, b"0", b"evil"),
+            Item(name + b"/", b"5", mode=0o755),
+            Item(name, b"2", target=b"x", mode=0o777),
+            Item(name, b"1", target=b"app/file"),
+        ]
+    )
     return [*before, item, *chain, below, *after]
 
 
@@ -423,6 +430,9 @@ def bent_archive(random: Random, items: t.Sequence[Item]) -> bytes:
     members = random.choice([0, 1, 1, 1, 2, 3])
     for _ in range(members):
         bent = bent_items(random, bent)
+    if random.random() < 0.6:
+        # In the order that the reader asks for, or it would look no further.
+        bent.sort(key=lambda item: item.name.rstrip(b"/"))
     data = archive(bent)
     for _ in range(random.choice([0, 0, 1]) if members else 1):
         data = bent_bytes(random, data)

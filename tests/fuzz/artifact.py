@@ -283,6 +283,7 @@ a number name each input.
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make fuzz-artifact", description=__doc__)
     parser.add_argument("--inputs", type=int, default=INPUTS, help="bent archives; the bits come on top (%(default)s)")
+    parser.add_argument("--bits", action=argparse.BooleanOptionalAction, default=True, help="also flip each bit")
     parser.add_argument("--seed", type=int, default=SEED, help="names the inputs (%(default)s)")
     parser.add_argument("--report", type=Path, help="file for the table, in Markdown")
     parser.add_argument("--kind", choices=sorted(KINDS), help="of the one input to make again")
@@ -307,7 +308,8 @@ def main() -> int:
     if wanted.only is not None:
         return _one(wanted.kind or "tar", wanted.only, wanted.seed)
     reader = Reader(wanted.seed)
-    parts = {kind: count for kind, count in plan_of(wanted.inputs, reader.bits).items() if count}
+    bits = reader.bits if wanted.bits else {}
+    parts = {kind: count for kind, count in plan_of(wanted.inputs, bits).items() if count}
     print(f"fuzz-artifact: seed {wanted.seed}, {sum(parts.values())} inputs", flush=True)
     tallies = {kind: Tally() for kind in parts}
     digest = hashlib.sha256()
@@ -325,7 +327,7 @@ def main() -> int:
 
 
 def plan_of(inputs: int, bits: dict[str, int]) -> dict[str, int]:
-    """Return how many inputs of each kind there are; `bits` knows the sizes of what is flipped bit by bit."""
+    """Return how many inputs of each kind there are: so many bent ones, and the given ones with a bit flipped."""
     parts = {"tar": inputs * 60 // 100, "blob": inputs * 25 // 100}
     return {**parts, "forged": inputs - sum(parts.values()), **bits}
 

@@ -78,7 +78,7 @@ class Member(t.NamedTuple):
 
 def shown(name: str | bytes) -> str:
     """Return a name as an error may print it: quoted, without control characters, not endless."""
-    text = repr(name)
+    text = repr(name if isinstance(name, str) else name.decode("utf-8", "backslashreplace"))
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
@@ -281,7 +281,7 @@ class _Source:
 
     @property
     def where(self) -> str:
-        return f"after {shown(self.last.decode('utf-8', 'backslashreplace'))}" if self.last else "at its start"
+        return f"after {shown(self.last)}" if self.last else "at its start"
 
     def exactly(self, size: int, what: str) -> bytes:
         data = self._stream.read(size)

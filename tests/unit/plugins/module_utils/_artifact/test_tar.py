@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import stat
 import subprocess
 import tarfile
@@ -142,7 +143,7 @@ GOOD = [
 def archive(*extra: tarfile.TarInfo | bytes, content: bytes = b"", form: t.Any = tarfile.PAX_FORMAT) -> bytes:
     out = io.BytesIO()
     for member, data in GOOD:
-        out.write(member.tobuf(form) + data + bytes(-len(data) % 512))
+        out.write(member.tobuf(tarfile.PAX_FORMAT) + data + bytes(-len(data) % 512))
     for item in extra:
         out.write(item if isinstance(item, bytes) else item.tobuf(form, "utf-8", "surrogateescape"))
     out.write(content + bytes(-len(content) % 512) + bytes(1024))
@@ -170,9 +171,9 @@ HOSTILE = [
     (archive(info("s", type=b"7")), "is of the unknown type"),
     (archive(info("x" * 120), form=tarfile.GNU_FORMAT), "has no POSIX header"),
     (archive(pax(b"20 comment=something", b"g")), "is a global PAX header"),
-    (archive(pax(b"22 GNU.sparse.major=1\n"), info("s")), "PAX record b'GNU.sparse.major'"),
-    (archive(pax(b"12 size=999\n"), info("s")), "PAX record b'size'"),
-    (archive(pax(b"9 path=x\n9 path=y\n"), info("s")), "PAX record b'path'"),
+    (archive(pax(b"22 GNU.sparse.major=1\n"), info("s")), "PAX record 'GNU.sparse.major'"),
+    (archive(pax(b"12 size=999\n"), info("s")), "PAX record 'size'"),
+    (archive(pax(b"9 path=x\n9 path=y\n"), info("s")), "PAX record 'path'"),
     (archive(pax(b"99 path=x\n"), info("s")), "damaged PAX header"),
     (archive(pax(b"0 path=x\n"), info("s")), "damaged PAX header"),
     (archive(pax(b"path\n"), info("s")), "damaged PAX header"),
@@ -185,6 +186,10 @@ HOSTILE = [
     (archive(info("app", type=tarfile.DIRTYPE)), "'app' stands there twice"),
     (archive(info("app/FILE")), "differs from 'app/file' only in upper and lower case"),
     (archive(info("ÄPP"), info("äpp")), "only in upper and lower case"),
+    (archive(info("straße"), info("strasse")), "only in upper and lower case"),
+    (archive(info("\u00e9"), info("e\u0301")), "differs from '\u00e9' only in how Unicode writes its letters"),
+    (archive(info("\u212b"), info("a\u030a")), "only in how Unicode writes its letters"),
+    (archive(info("\u1e9b\u0323"), info("\u1e9b\u0323".casefold())), "only in upper and lower case"),
     (archive(info("bin", mode=0o4755)), "setuid, setgid or sticky"),
     (archive(info("bin", mode=0o2755)), "setuid, setgid or sticky"),
     (archive(info("bin", mode=0o1777, type=tarfile.DIRTYPE)), "setuid, setgid or sticky"),
@@ -192,6 +197,8 @@ HOSTILE = [
     (archive(info("a\x1b[2Jb")), "control character"),
     (archive(info("a\x9bb")), "control character"),
     (archive(info("a\\b")), "backslash"),
+    (archive(info("txt.\u202eexe")), "control character"),
+    (archive(info("a\u2066b")), "control character"),
     (archive(info("a\udcffb"), form=tarfile.USTAR_FORMAT), "not UTF-8"),
     (archive(info("a", type=tarfile.SYMTYPE, linkname="\udcff"), form=tarfile.USTAR_FORMAT), "not UTF-8"),
     (archive(info("app/file/x")), "stands below 'app/file', which is a file"),
@@ -216,7 +223,7 @@ HOSTILE = [
     (archive(info("z", uid=1)), "says more"),
     (archive(info("z", gid=1)), "says more"),
     (archive(info("z", uname="root")), "says more"),
-    (archive(pax(b"10 path=zz\n"), info("z")), "says more"),
+    (archive(pax(b"11 path=zz\n"), info("z")), "says more"),
     (archive(info("z", mode=0o600)), "'z' has the mode 0600, which no file"),
     (archive(info("z", mode=0o644, type=tarfile.DIRTYPE)), "'z' has the mode 0644, which no directory"),
     (archive(info("z", mode=0o755, type=tarfile.SYMTYPE, linkname="app")), "'z' has the mode 0755, which no link"),
@@ -230,7 +237,32 @@ HOSTILE = [
     (b"", "ends at its start, in the middle of a header"),
     (b"\x1f\x8b" + bytes(1000), "damaged header|octal"),
     (archive(info("x" * 99 + "/" + "y" * 300)), "stands in no directory"),
-    (archive(info("y" * 300)), "can't unpack .*File name too long"),
+    (archive(info("y" * 300)), "can't unpack 'yyy.*File name too long"),
+    (archive(info("y" * 1025)), "'yyy.* has a path of more than 100 parts or 1024 bytes"),
+    (archive(info("ü" * 513)), "has a path of more than 100 parts or 1024 bytes"),
+    (archive(info("/".join("d" * 101))), "'d/d.* has a path of more than 100 parts"),
+    (archive(info("d/" * 30_000 + "d")), "'d/d.* has a path of more than 100 parts"),
+    (archive(info("d" * 70_000)), "PAX header of 70012 bytes after 'link'"),
+    (archive(info("s", type=tarfile.GNUTYPE_SPARSE, size=10 * 2**30), form=tarfile.GNU_FORMAT), "'s' has no POSIX"),
+    (archive(pax(b"26 GNU.sparse.name=/etc/x\n"), info("s")), "PAX record 'GNU.sparse.name' after 'link'"),
+    (archive(pax(b"31 GNU.sparse.realsize=1000000\n"), info("s")), "PAX record 'GNU.sparse.realsize'"),
+    (archive(info("big", size=10 * 2**30), form=tarfile.GNU_FORMAT), "'big' has no POSIX header"),
+    (archive(pax(b"20 size=10737418240\n"), info("big", size=1)), "PAX record 'size' after 'link'"),
+    (archive(info("k" * 101, type=tarfile.SYMTYPE, linkname="x"), form=tarfile.GNU_FORMAT), "has no POSIX header"),
+    (archive(info("hard", type=tarfile.LNKTYPE, linkname="/etc/passwd")), "'hard' is a hard link"),
+    (
+        archive(info("way", type=tarfile.SYMTYPE, mode=0o777, linkname="app"), info("way/evil")),
+        "'way/evil' stands below 'way', which is a link",
+    ),
+    (
+        archive(
+            info("one", type=tarfile.SYMTYPE, mode=0o777, linkname="app"),
+            info("two", type=tarfile.SYMTYPE, mode=0o777, linkname="one/.."),
+        ),
+        r"'two' is a link to 'one/..', which has '..' after a name",
+    ),
+    (archive(info("link", type=tarfile.SYMTYPE, mode=0o777, linkname="/etc")), "'link' is a link to the absolute"),
+    (archive(info("app", size=1), content=b"x"), "'app' stands there twice"),
 ]
 
 
@@ -241,6 +273,8 @@ def test_hostile_archives_are_refused_in_one_sentence_and_stay_inside(data: byte
         extracted(data, tmp_path / "jail/dest")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 500
+    # It names a member, the one before, or there is none.
+    assert re.search(r"(?<!\w)'|at its start|after its end", str(caught.value))
     assert os.listdir(tmp_path) == ["jail"]
     assert set(os.listdir(tmp_path / "jail")) <= {"dest"}
 
