@@ -73,7 +73,7 @@ options:
     default: 20
   signers:
     description:
-      - Whose signatures count, each a line of ALLOWED SIGNERS in C(ssh-keygen(1\)) - names, options, key.
+      - Whose signatures count, each a line as in ALLOWED SIGNERS of the manual of C(ssh-keygen) - names, options, key.
       - When given, manifest and provenance need a good signature by one of these keys; it is an error otherwise.
     type: list
     elements: str
@@ -126,7 +126,7 @@ sbom:
 signed_by:
   description:
     - Who signed the artifact; a name out of O(signers).
-    - V(unsigned) without a signature; without O(signers) the fingerprint of each key and C((not checked\)).
+    - V(unsigned) without a signature; without O(signers) the fingerprint of each key and V((not checked\)).
   returned: success
   type: str
   sample: release@example.org
