@@ -13,7 +13,7 @@ import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -67,7 +67,7 @@ class SimpleIndex:
         return f"http://{USER}:{PASSWORD.replace('/', '%2F')}@{self.place}/simple"
 
     def page(self, project: str) -> tuple[str, bytes] | None:
-        files = [
+        files: list[dict[str, Any]] = [
             {
                 "filename": path.name,
                 "url": f"/files/{path.name}",

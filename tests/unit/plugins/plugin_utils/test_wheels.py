@@ -168,6 +168,9 @@ def test_all_distributions_without_a_wheel_are_named_at_once_with_the_line_to_ad
         f"source==1.0 --hash=sha256:{source}", f"pure==1.0 --hash=sha256:{sha256(house / 'pure-1.0-py3-none-any.whl')}"
     )
     assert wheels_of(pins, house, "source") == ["pure-1.0-py3-none-any.whl"]
+    # The sdist is in the cache now, and still no wheel.
+    with pytest.raises(ContainerlessError, match="no wheel for debian12 .*: source==1.0; to build"):
+        wheels_of(pins, house)
 
 
 def test_a_wheel_is_taken_where_there_is_one_even_if_it_may_be_built(house: Path) -> None:
