@@ -138,8 +138,9 @@ class Build:
         shutil.copyfile(job.at("in/lock"), meta / "lock")
         about = {key: inputs[key] for key in ("project", "version", "commit", "python", "lock")}
         meta.joinpath("about.json").write_bytes(canonical.dumps(about))
+        site = installed.site_packages(job.venv)
         self.sbom = sbom.document(
-            installed.site_packages(job.venv),
+            site,
             project=inputs["project"],
             version=inputs["version"],
             commit=inputs["commit"],
@@ -147,7 +148,8 @@ class Build:
             distributions=inputs["distributions"],
             lock_sha256=inputs["lock"]["sha256"],
         )
-        meta.joinpath("sbom.cdx.json").write_bytes(canonical.dumps(self.sbom))
+        job.warnings += sbom.faults(site)
+        meta.joinpath(sbom.FILE).write_bytes(canonical.dumps(self.sbom))
         summary = tree.seal(job.tree)
         self.manifest = {"tree": {"sha256": summary.sha256, "files": summary.files, "bytes": summary.bytes}}
 
