@@ -173,6 +173,11 @@ def test_another_artifacts_signature_does_not_count(
             moved.write_bytes(at(published, key).read_bytes())
     with pytest.raises(ContainerlessError, match=r"its manifest: the document is not the one that SHA256:\S+ signed"):
         _signing.signed_by(published, artifact.content_id, signers)
+    # Not even with the manifest that it is of.
+    manifest = at(published, published.keys.manifest(artifact.content_id))
+    manifest.write_bytes(canonical.dumps(other.manifest))
+    with pytest.raises(ContainerlessError, match=r"^the manifest of artifact \w{12} was changed in the store"):
+        _signing.signed_by(published, artifact.content_id, signers)
 
 
 def test_a_manifest_is_never_taken_for_a_provenance(
