@@ -25,7 +25,7 @@ try:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
     from packaging.version import InvalidVersion, Version
 except ImportError:
-    # Nobody comes here without the libraries that have read the lock.
+    # Whoever reads a project asks for the libraries first.
     pass
 
 if t.TYPE_CHECKING:
@@ -93,8 +93,14 @@ def wanted(document: dict[str, t.Any], choice: Choice) -> Wanted | None:
         todo += _own_extras(more, name) - extras
         found += more
     groups = _of_groups(table(document, "dependency-groups"), choice.groups)
-    strange = [tuple(wish for wish in wishes if wish.name != name) for wishes in (found, groups)]
-    return Wanted(name, frozenset(extras), choice.groups, *strange, environments=_environments(project))
+    return Wanted(
+        project=name,
+        extras=frozenset(extras),
+        groups=choice.groups,
+        dependencies=tuple(wish for wish in found if wish.name != name),
+        from_groups=tuple(wish for wish in groups if wish.name != name),
+        environments=_environments(requires_python(document)),
+    )
 
 
 def _own_extras(wishes: Iterable[Wish], name: str) -> set[str]:
@@ -106,7 +112,7 @@ def check_uv(document: dict[str, t.Any], asked: Wanted, name: str) -> None:
     """Raise when uv.lock was made of other requirements."""
     found = _lock_uv.root(document)
     if found is None:
-        stood = {"requires-dev": table(document, "manifest", "dependency-groups")}
+        stood: dict[str, t.Any] = {"requires-dev": table(document, "manifest", "dependency-groups")}
     elif normalised(str(found.get("name"))) == asked.project:
         stood = table(found, "metadata")
     else:
@@ -191,13 +197,17 @@ def _of_groups(groups: dict[str, t.Any], chosen: tuple[str, ...]) -> list[Wish]:
     return _wishes(lines, "dependency-groups")
 
 
-def _environments(project: dict[str, t.Any]) -> tuple[Environment, ...]:
-    """Return the Linux targets that the project allows: the first and a late micro version of each Python."""
-    text = project.get("requires-python", "")
+def requires_python(document: dict[str, t.Any]) -> SpecifierSet:
+    """Return which Pythons a project allows. Raises when it is no version specifier."""
+    text = table(document, "project").get("requires-python", "")
     try:
-        allowed = SpecifierSet(text)
+        return SpecifierSet(text)
     except (InvalidSpecifier, TypeError, AttributeError):
         raise ContainerlessError(f"project.requires-python of {PYPROJECT} is {text!r}, no version specifier") from None
+
+
+def _environments(allowed: SpecifierSet) -> tuple[Environment, ...]:
+    """Return the Linux targets that the project allows: the first and a late micro version of each Python."""
     versions = [f"3.{minor}.{micro}" for minor in _MINORS for micro in (0, 99)]
     fit = [version for version in versions if allowed.contains(version)] or versions
     targets = [Platform("linux", full=version, glibc=0, machine=machine) for version in fit for machine in _MACHINES]

@@ -50,7 +50,6 @@ def read(source: Source, name: str, choice: Choice) -> tuple[bytes, lock.Lock]:
 
     Raises in one sentence when it is not there, is no lock, or is not that of pyproject.toml.
     """
-    _lock_pylock.need_libraries()
     data = source.read(name)
     if data is None:
         raise ContainerlessError(f"{name} is not in the commit of {source.path} (app_build_lock); {lock.HOW}")

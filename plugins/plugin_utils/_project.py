@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from ..module_utils._artifact import processes, procfile
 from ..module_utils._core import canonical, names
 from ..module_utils._core.errors import ContainerlessError
-from . import _locks
+from . import _lock_match, _locks
 from ._committed import read_text, read_toml, table
-from ._lock_pylock import Choice
+from ._lock_pylock import Choice, need_libraries
 from ._pyproject import PYPROJECT, TABLE, Settings, Timer, settings_of
 
 if t.TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Project:
     manage: str | None
     settings_module: str | None
     package: bool
+    requires_python: str
     lock_bytes: bytes
     lock: Lock
 
@@ -148,8 +149,10 @@ def _check_sdists(declared: Settings, pins: Lock, name: str) -> None:
 def read_project(source: Source, options: Options) -> Project:
     """Read all of it. Raises with the file or option to change; nothing has been made yet."""
     names.check_app_name(options.name)
+    need_libraries()
     document = read_toml(source, PYPROJECT)
     stated = table(document, "project").get("version")
+    requires_python = _lock_match.requires_python(document)
     declared = settings_of(table(document, "tool").get("containerless", {}))
     lock_name = _locks.find(source, options.lock or declared.lock)
     options = replace(options, lock=lock_name)
@@ -165,6 +168,16 @@ def read_project(source: Source, options: Options) -> Project:
         manage=manage,
         settings_module=settings_module,
         package=bool(pins.package if declared.package is None else declared.package),
+        requires_python=str(requires_python),
         lock_bytes=data,
         lock=pins,
     )
+
+
+def check_python(project: Project, python: str, platform: str) -> None:
+    """Raise when project.requires-python leaves out the Python X.Y.Z of a platform."""
+    if not _lock_match.SpecifierSet(project.requires_python).contains(python, prereleases=True):
+        raise ContainerlessError(
+            f"project.requires-python of {PYPROJECT} is {project.requires_python}, but {platform} has Python {python}"
+            " (app_build_platforms)"
+        )

@@ -21,10 +21,9 @@ from ..module_utils._core.names import check_process_name
 
 try:
     from packaging.requirements import InvalidRequirement, Requirement
-
-    HAS_PACKAGING = True
 except ImportError:
-    HAS_PACKAGING = False
+    # Whoever reads a project asks for the libraries first.
+    pass
 
 PYPROJECT = "pyproject.toml"
 TABLE = f"[tool.containerless] in {PYPROJECT}"
@@ -151,8 +150,17 @@ def _names(value: object, where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_list(value, where, _name)))
 
 
+def _glob(value: object, where: str) -> str:
+    pattern = _path(value, where)
+    parts = pattern.split("/")
+    # pathlib takes ** as a whole part alone, and a pattern of nothing else as the folder itself.
+    if set(parts) <= {".", "**"} or any("**" in part and part != "**" for part in parts):
+        _wrong(where, "a pattern such as '**/*.map', where ** is all between two slashes and not the last part", value)
+    return pattern
+
+
 def _globs(value: object, where: str) -> tuple[str, ...]:
-    return _list(value, where, _path)
+    return _list(value, where, _glob)
 
 
 def _patterns(value: object, where: str) -> tuple[str, ...]:
@@ -174,8 +182,6 @@ def _commands(value: object, where: str) -> tuple[tuple[str, ...], ...]:
 
 def _requirement(value: object, where: str) -> str:
     text = _text(value, where, wanted := "a list of requirements such as 'setuptools>=80'")
-    if not HAS_PACKAGING:
-        raise ContainerlessError("a build needs the Python library packaging on the control node")
     try:
         found = Requirement(text)
     except InvalidRequirement:

@@ -11,6 +11,7 @@ from ansible_collections.containerless.django.plugins.module_utils._core.errors 
 from ansible_collections.containerless.django.plugins.plugin_utils._project import (
     Options,
     Project,
+    check_python,
     default_settings,
     read_project,
 )
@@ -193,3 +194,24 @@ def test_whether_the_project_is_a_package(tmp_path: Path, lock: str | None, tabl
     if lock:
         files["uv.lock"] = uv_lock(source=lock)
     assert read(tmp_path, files).package is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "python", "good"),
+    [
+        ("", "3.11.2", True),
+        ("requires-python = '>=3.11'", "3.11.2", True),
+        ("requires-python = '>=3.11,<3.12'", "3.13.5", False),
+        ("requires-python = '>=3.11.4'", "3.11.2", False),
+    ],
+)
+def test_a_platform_has_the_python_that_the_project_asks_for(
+    tmp_path: Path, line: str, python: str, good: bool
+) -> None:
+    project = read(tmp_path, {"pyproject.toml": f"{checkout.FILES['pyproject.toml']}{line}\n"})
+    if good:
+        check_python(project, python, "debian12")
+    else:
+        fault = rf"^project.requires-python of pyproject.toml is \S+, but debian12 has Python {python} \(app_build_pl"
+        with pytest.raises(ContainerlessError, match=fault):
+            check_python(project, python, "debian12")

@@ -117,6 +117,10 @@ BAD = [
     ("sdists = ['-a']", "^sdists "),
     ("exclude = ['../x']", f"^exclude {OF} must be a path inside of the project, not '../x'"),
     ("exclude = [1]", "^exclude "),
+    *(
+        (f"exclude = ['{glob}']", f"^exclude {OF} must be a pattern")
+        for glob in (".", "./", "**", "**/.", "**.map", "a/b**")
+    ),
     ("static = true", r"^\[tool.containerless.static\] in pyproject.toml must be a table, not True"),
     ("static.collect = 'no'", r"^collect of \[tool.containerless.static\] in pyproject.toml must be true or false"),
     ("static.ignore = '*.scss'", r"^ignore of \[tool.containerless.static\] .* must be a list, not "),
