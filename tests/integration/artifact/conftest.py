@@ -67,18 +67,6 @@ def uv_locks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 PENDING = {
-    "an environment of an earlier build is fetched in one of several encodings": (
-        "test_locks_of_uv",
-        "test_a_project_in_a_folder_of_the_repository",
-        "test_manage_py_and_the_code_in_src",
-        "test_a_project_that_is_a_package_itself",
-        "test_a_dirty_tree_says_so",
-        "test_what_a_project_declares",
-        "test_zstd_beside_gzip",
-        "test_the_project_runs_on_what_was_built_alone",
-        "test_an_environment_that_was_changed_in_the_store_reaches_no_artifact",
-        "test_an_environment_that_was_taken_over_is_the_one_that_would_be_made",
-    ),
     "a sdist that needs nothing finds no folder of wheels": ("test_a_sdist_is_built_when_it_is_named",),
     "the environment is shared, so nothing may change it": ("changes the environment]",),
     "wheels are not looked into before they are installed": ("[a member outside]", "[data outside]"),

@@ -90,6 +90,7 @@ PACKAGE = """
 [project]
 name = "the-blog"
 version = "3.1"
+description = "A blog."
 requires-python = ">=3.11"
 scripts = {the-blog = "blog:main"}
 [build-system]
