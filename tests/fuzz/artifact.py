@@ -26,7 +26,7 @@ import tempfile
 import typing as t
 import zlib
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -215,21 +215,30 @@ class Reader:
 
     def read(self, kind: str, start: int, stop: int) -> dict[str, t.Any]:
         assert self._process.stdin
-        self._process.stdin.write(f"{kind} {start} {stop}\n")
-        self._process.stdin.flush()
-        answer = self._answer()
+        try:
+            self._process.stdin.write(f"{kind} {start} {stop}\n")
+            self._process.stdin.flush()
+            answer = self._answer()
+        except BrokenPipeError:
+            answer = None
         if answer is None:
             self._process.kill()
             code = self._process.wait()
+            self._close_pipes()
             why = f"the process that reads ended with {code}, or hung, at one of the inputs up to {stop}"
             self._start()
             return {"kinds": {"crash": 1}, "reasons": {}, "faults": [(start, "crash", why)], "sha256": ""}
         return answer
 
     def close(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
+        self._close_pipes()
         self._process.wait()
+
+    def _close_pipes(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 
 TITLES = {
@@ -280,7 +289,7 @@ a number name each input.
 """
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make fuzz-artifact", description=__doc__)
     parser.add_argument("--inputs", type=int, default=INPUTS, help="bent archives; the bits come on top (%(default)s)")
     parser.add_argument("--bits", action=argparse.BooleanOptionalAction, default=True, help="also flip each bit")
@@ -289,7 +298,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kind", choices=sorted(KINDS), help="of the one input to make again")
     parser.add_argument("--only", type=int, help="number of the one input to make again")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def _one(kind: str, number: int, seed: int) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -18,6 +19,7 @@ import pytest
 from ansible_collections.containerless.django.plugins.module_utils._artifact import tar
 from ansible_collections.containerless.django.plugins.module_utils._artifact.tar import Size
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
+from ansible_collections.containerless.django.tests.fuzz.archives import Item, archive as archive_of
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 GOLDEN = "e1936570a311a17d1b0f6b3243184a8708652b40d347eeeaabf0875748ade792"
@@ -71,26 +73,35 @@ def test_the_bytes_are_golden(tmp_path: Path) -> None:
     assert hashlib.sha256(packed(make(tmp_path))).hexdigest() == GOLDEN
 
 
+class Backwards:
+    """os.scandir in the reverse order of the names."""
+
+    scandir = staticmethod(os.scandir)
+
+    def __init__(self, path: t.Any) -> None:
+        with self.scandir(path) as entries:
+            self._entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
+
+    def __enter__(self) -> t.Any:
+        return iter(self._entries)
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@contextlib.contextmanager
+def umask(mask: int) -> t.Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def test_the_bytes_depend_on_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = packed(make(tmp_path / "one"))
-    mask = os.umask(0o077)
-    try:
+    with umask(0o077):
         other = make(tmp_path / "another/two")
-    finally:
-        os.umask(mask)
     os.utime(other / "empty", (1, 1))
-    scandir = os.scandir
-
-    class Backwards:
-        def __init__(self, path: t.Any) -> None:
-            with scandir(path) as entries:
-                self._entries = sorted(entries, key=lambda entry: entry.name, reverse=True)
-
-        def __enter__(self) -> t.Any:
-            return iter(self._entries)
-
-        def __exit__(self, *_: object) -> None: ...
-
     monkeypatch.setattr(os, "scandir", Backwards)
     assert packed(other) == one
 
@@ -344,25 +355,114 @@ def test_a_time_that_does_not_fit_is_refused(mtime: int, tmp_path: Path) -> None
         tar.write_tar(str(tmp_path), io.BytesIO(), mtime=mtime)
 
 
-NAMES = st.sampled_from(["a", "b-c", "ü", "x" * 120, " ", "日本", "a.b", "-rf", "~"])
-TREES = st.dictionaries(st.lists(NAMES, min_size=1, max_size=4).map(tuple), st.binary(max_size=1100), max_size=8)
+PARTS = st.sampled_from(
+    [
+        "a",
+        "A",
+        "b-c",
+        "ü",
+        "u\u0308",
+        "x" * 120,
+        " ",
+        "日本",
+        "a.b",
+        "-rf",
+        "~",
+        "'",
+        "a\nb",
+        "a\\b",
+        "\udcff",
+        "\u202e",
+    ]
+)
+PATHS = st.lists(PARTS, min_size=1, max_size=4).map(tuple)
+TARGETS = st.sampled_from(["a", "a/A", ".", "..", "../a", "../../a", "a/..", "/etc", "x" * 101, "ü", "\udcff", "a\nb"])
+NODES = st.one_of(
+    st.tuples(st.just("file"), st.binary(max_size=1100), st.sampled_from([0o600, 0o640, 0o700, 0o4755])),
+    st.tuples(st.just("folder"), st.just(b""), st.sampled_from([0o700, 0o2755, 0o777])),
+    st.tuples(st.just("link"), TARGETS, st.just(0)),
+)
+Node = tuple[str, t.Any, int]
+
+
+def plant(root: Path, tree: dict[tuple[str, ...], Node]) -> None:
+    """Make a tree on the disk; what stands below a file or link is left out."""
+    root.mkdir()
+    for parts, (kind, content, mode) in sorted(tree.items()):
+        path = root.joinpath(*parts)
+        if os.path.lexists(path) or any(up.is_symlink() or up.is_file() for up in path.parents if up != root):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "link":
+            path.symlink_to(content)
+        elif kind == "folder":
+            path.mkdir()
+            path.chmod(mode)
+        else:
+            path.write_bytes(content)
+            path.chmod(mode)
+
+
+def as_it_is(root: Path) -> bytes:
+    """Return a tar of whatever stands on the disk, by a writer that refuses nothing."""
+    items = []
+    for raw, facts in tar.scan(str(root)):
+        path = os.path.join(os.fsencode(root), raw)
+        if stat.S_ISLNK(facts.st_mode):
+            items.append(Item(raw, b"2", target=os.readlink(path), mode=0o777, mtime=MTIME))
+        elif stat.S_ISDIR(facts.st_mode):
+            items.append(Item(raw + b"/", b"5", mode=0o755, mtime=MTIME))
+        else:
+            mode = 0o755 if facts.st_mode & 0o111 else 0o644
+            items.append(Item(raw, b"0", Path(os.fsdecode(path)).read_bytes(), mode=mode, mtime=MTIME))
+    return archive_of(items)
 
 
 @PROPERTY
-@given(tree=TREES)
-def test_whatever_is_written_is_read_back(tree: dict[tuple[str, ...], bytes]) -> None:
+@given(tree=st.dictionaries(PATHS, NODES, max_size=6))
+def test_writer_and_reader_agree_on_any_tree(tree: dict[tuple[str, ...], Node]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, dest = Path(folder, "source"), Path(folder, "dest")
-        source.mkdir()
-        for parts, content in tree.items():
-            # A name that is a folder already is made a file below it.
-            path = source.joinpath(*(f"{part}.d" for part in parts[:-1]), parts[-1])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        data = packed(source)
-        extracted(data, dest)
-        assert listing(dest) == listing(source)
+        plant(source, tree)
+        lenient = as_it_is(source)
+        try:
+            data = packed(source)
+        except ContainerlessError:
+            with pytest.raises(ContainerlessError):
+                extracted(lenient, dest)
+            return
+        assert data == lenient
         assert len(data) % 10240 == 0
+        extracted(data, dest)
+        before = {
+            name: (tar.normal_mode(mode) if mode else 0, content) for name, (mode, content) in listing(source).items()
+        }
+        folders = {name for name in before if (source / name).is_dir() and not (source / name).is_symlink()}
+        assert listing(dest) == {
+            name: (0o755 if name in folders else mode, content) for name, (mode, content) in before.items()
+        }
+        with umask(0o077), pytest.MonkeyPatch.context() as patch:
+            plant(Path(folder, "again"), dict(reversed(tree.items())))
+            patch.setattr(os, "scandir", Backwards)
+            assert packed(Path(folder, "again")) == packed(dest) == data
+
+
+@PROPERTY
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=130).filter(
+        lambda n: n[-1] != "/"
+    ),
+    kind=st.sampled_from(["file", "directory", "link"]),
+    mode=st.sampled_from([0o644, 0o755, 0o777]),
+    size=st.integers(0, 8**11 - 1),
+    mtime=st.integers(0, 8**11 - 1),
+    target=st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=130),
+)
+def test_a_header_is_the_one_that_tarfile_writes(name: str, kind: str, target: str, **numbers: int) -> None:
+    target = target if kind == "link" else ""
+    told = info(name, type=tar._FLAGS[kind], linkname=target, **numbers)
+    member = tar.Member(name.encode(), kind, told.mode, told.size, t.cast("int", told.mtime), target.encode())
+    assert tar._blocks(member) == told.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
 @PROPERTY

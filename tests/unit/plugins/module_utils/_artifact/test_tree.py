@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import subprocess
+import tempfile
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._artifact import tree
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
+from hypothesis import HealthCheck, given, settings, strategies as st
 
+PROPERTY = settings(database=None, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\n"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\n"
 FILES = {
@@ -32,7 +36,10 @@ FILES = {
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    root = tmp_path / "tree"
+    return planted(tmp_path / "tree")
+
+
+def planted(root: Path) -> Path:
     for name, content in FILES.items():
         add(root, name, content)
     (root / "venv/bin/gunicorn").chmod(0o700)
@@ -97,6 +104,9 @@ UNFIT: list[tuple[t.Callable[[Path], object], str]] = [
     (lambda root: os.symlink(b"\xff", raw(root, b"app/l")), "link to a path that is not UTF-8"),
     (lambda root: add(root, "app/a\nb"), "control character"),
     (lambda root: add(root, "app/MANAGE.py"), "only in upper and lower case"),
+    (lambda root: add(root, "app/u\u0308ni\u0308/x"), "only in how Unicode writes its letters"),
+    (lambda root: add(root, "app/txt.\u202eexe"), "control character"),
+    (lambda root: add(root, "/".join(["d"] * 101)), "has a path of more than 100 parts or 1024 bytes"),
     (lambda root: add(root, "app/.git/config"), "'app/.git' can't .* part of a repository; take it out"),
     (lambda root: add(root, "app/lib/.git"), "part of a repository"),
     (lambda root: add(root, "venv/pyvenv.cfg"), "'venv/pyvenv.cfg' can't .* written on each host"),
@@ -129,6 +139,9 @@ def test_host_files_are_known(root: Path) -> None:
     (root / "venv/bin/python").symlink_to("/usr/bin/python3")
     (root / "venv/bin/python3").symlink_to("python")
     assert tree.verify(str(root), sealed.sha256) == []
+    (root / "venv/pyvenv.cfg").chmod(0o755)
+    assert tree.verify(str(root), sealed.sha256) == ["venv/pyvenv.cfg: became a program"]
+    (root / "venv/pyvenv.cfg").chmod(0o644)
     (root / "venv/bin/python").unlink()
     add(root, "venv/bin/python", "#!/bin/sh\n")
     assert tree.verify(str(root), sealed.sha256) == ["venv/bin/python: is not a link"]
@@ -148,6 +161,11 @@ def swap(root: Path) -> None:
     (root / "app/manage.py").symlink_to("keys.py")
 
 
+def as_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DRIFT: list[tuple[t.Callable[[Path], object], list[str]]] = [
     (lambda root: add(root, "app/manage.py", "print(1)"), ["app/manage.py: changed"]),
     (lambda root: (root / "app/manage.py").unlink(), ["app/manage.py: missing"]),
@@ -163,19 +181,26 @@ DRIFT: list[tuple[t.Callable[[Path], object], list[str]]] = [
     (swap, ["app/manage.py: became a link", "app/manage.py: missing"]),
     (lambda root: os.mkfifo(root / "app/pipe"), ["app/pipe: is neither file, directory nor link"]),
     (lambda root: Path(os.fsdecode(raw(root, b"app/\xff"))).touch(), [r"app/\xff: was not sealed"]),
-    (lambda root: (root / tree.ENTRIES).write_text(""), None),  # type: ignore[list-item]
+    *(
+        ((lambda root, text=text: (root / tree.ENTRIES).write_text(text)), ["META/entries: changed"])
+        for text in ("", "nonsense", "d\tapp", "\n\n", "l\tapp\n", "x\n")
+    ),
     (lambda root: (root / tree.ENTRIES).unlink(), ["META/entries: missing"]),
+    (lambda root: (root / "app/a\nd\tb").mkdir(), [r"app/a\nd\tb: became a directory"]),
+    (lambda root: (root / "app/\x1b[2J").touch(), [r"app/\x1b[2J: was not sealed"]),
+    (lambda root: (root / "app/l").symlink_to("a\tb\nc"), ["app/l: became a link"]),
+    (lambda root: (root / "app/\u202ecod.exe").touch(), [r"app/\u202ecod.exe: was not sealed"]),
+    (lambda root: as_fifo(root / tree.SUMS), ["META/tree.sha256: changed"]),
     (lambda root: (root / tree.SUMS).write_text(""), ["META/tree.sha256: changed"]),
 ]
 
 
 @pytest.mark.parametrize(("spoil", "lines"), DRIFT)
-def test_drift_is_named(spoil: t.Callable[[Path], object], lines: list[str] | None, root: Path) -> None:
+def test_drift_is_named(spoil: t.Callable[[Path], object], lines: list[str], root: Path) -> None:
     sealed = tree.seal(str(root))
     root.chmod(0o755)
     spoil(root)
-    found = tree.verify(str(root), sealed.sha256)
-    assert found == lines if lines is not None else "META/entries: changed" in found
+    assert tree.verify(str(root), sealed.sha256) == lines
 
 
 def test_another_tree_and_no_tree_are_drift(root: Path) -> None:
@@ -189,3 +214,99 @@ def test_a_file_of_another_user_is_drift(root: Path) -> None:
     sealed = tree.seal(str(root))
     os.chown(root / "app/manage.py", 65534, -1)
     assert tree.verify(str(root), sealed.sha256) == ["app/manage.py: belongs to user 65534"]
+
+
+# --- any one change of a whole tree
+
+
+def changed_content(path: Path, number: int) -> bool:
+    data = bytearray(path.read_bytes())
+    if not data:
+        path.write_bytes(b"\0")
+        return True
+    data[number % len(data)] ^= 1 << number % 8
+    path.write_bytes(data)
+    return True
+
+
+def changed_size(path: Path, number: int) -> bool:
+    data = path.read_bytes()
+    path.write_bytes(data[: number % len(data)] if data else b"x")
+    return True
+
+
+def changed_mode(path: Path, number: int) -> bool:
+    before = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(before ^ 1 << number % 12)
+    # What executes for one is a program, and programs have one mode.
+    return stat.S_IMODE(path.stat().st_mode) != before
+
+
+def changed_target(path: Path, number: int) -> bool:
+    target = os.readlink(path)
+    path.unlink()
+    path.symlink_to(("x", target + "/", "./" + target, "a\tb", "a\nb", target + "\udcff")[number % 6])
+    return True
+
+
+def changed_kind(path: Path, number: int) -> bool:
+    was = 0 if path.is_symlink() else 1 if path.is_dir() else 2
+    data = path.read_bytes() if was == 2 else b""
+    wanted = (was + 1 + number % 3) % 4
+    gone(path, 0)
+    (lambda: path.symlink_to("x"), path.mkdir, lambda: path.write_bytes(data), lambda: os.mkfifo(path))[wanted]()
+    return True
+
+
+def gone(path: Path, _: int) -> bool:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    return True
+
+
+def renamed(path: Path, number: int) -> bool:
+    path.rename(path.with_name(path.name + ("x", "\n", "\t", " ", "\udcff")[number % 5]))
+    return True
+
+
+def joined(path: Path, number: int) -> bool:
+    """Something more stands beside it."""
+    more = path.with_name(("new", "a\nb", "d\tx", "\x1b[2J", "\udcff")[number % 5])
+    (more.touch, more.mkdir, lambda: more.symlink_to("x"), lambda: os.mkfifo(more))[number // 5 % 4]()
+    return True
+
+
+Change = t.Callable[[Path, int], bool]
+OF_ALL: list[Change] = [changed_kind, gone, renamed, joined]
+
+
+@PROPERTY
+@given(where=st.integers(0), number=st.integers(0, 10**6), which=st.integers(0))
+def test_any_single_change_is_found(where: int, number: int, which: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = planted(Path(folder) / "tree")
+        sealed = tree.seal(str(root))
+        assert tree.verify(str(root), sealed.sha256) == []
+        paths = sorted(root.rglob("*"))
+        path = paths[where % len(paths)]
+        if path.is_symlink():
+            changes = [changed_target, *OF_ALL]
+        elif path.is_dir():
+            changes = [changed_mode, *OF_ALL]
+        else:
+            changes = [changed_content, changed_content, changed_size, changed_mode, *OF_ALL]
+        assert changes[which % len(changes)](path, number)
+        drift = tree.verify(str(root), sealed.sha256)
+        assert drift
+        assert all(line.isprintable() for line in drift)
+
+
+@pytest.mark.parametrize("changes", [1, 2])
+def test_a_tree_changed_back_is_whole(changes: int, root: Path) -> None:
+    sealed = tree.seal(str(root))
+    for path in [path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink()]:
+        for _ in range(changes):
+            changed_content(path, 3) if path.stat().st_size else None
+    assert (tree.verify(str(root), sealed.sha256) == []) == (changes == 2)
