@@ -29,7 +29,7 @@ from . import table
 from .bench import Bench, Found, Rounds
 from .builds import measure_builds
 from .host import measure_starts, measure_unpacking
-from .projects import PROJECTS, prepare
+from .projects import prepare
 from .timing import Failed, Progress
 
 PREFIX = "containerless-bench-"
@@ -37,7 +37,7 @@ REPORT = bootstrap.ROOT / "docs/benchmarks/artifact.md"
 #: Five builders beside each other leave this many bytes, the wide project's included.
 ROOM = 4_000_000_000
 FULL = Rounds({"shop": 11, "wide": 5}, 24, 5, 40, 11, 21)
-QUICK = Rounds({"shop": 3, "wide": 1}, 5, 2, 10, 3, 5)
+QUICK = Rounds({"shop": 3}, 5, 2, 10, 3, 5)
 ENVIRONMENT = "bench"
 INTRODUCTION = """\
 <!--
@@ -68,7 +68,7 @@ class Options:
 def read_options(argv: list[str]) -> Options:
     parser = argparse.ArgumentParser(prog="make bench-artifact", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="few rounds, and no page in docs/ unless --report names it"
+        "--quick", action="store_true", help="few rounds of one project, and no page unless --report names it"
     )
     parser.add_argument("--python", default="/usr/bin/python3", help="the target's Python (default: %(default)s)")
     parser.add_argument(
@@ -113,7 +113,7 @@ def measure_all(options: Options, progress: Progress) -> Found:
         bench = Bench(work, disk, options.python, tools, rounds, progress)
         python = version_of(options.python).rpartition(".")[0]
         projects = {}
-        for name in PROJECTS:
+        for name in rounds.builds:
             progress.say(f"{name}: repository, wheels, bundle")
             projects[name] = prepare(name, work / "projects", python)
             measure_builds(bench, projects[name], found)
