@@ -73,28 +73,32 @@ class ActionModule(ActionBase):
         )
         if args["require_test_record"]:
             _release_offer.check_tested(repository, offer.content_id, args["untested_reason"], args["signers"])
-        artifact = ""
-        if offer.content_id not in info["trees"] and not self._task.check_mode:
-            artifact = self._send(repository, offer.content_id, layout)
+        sent = {}
+        if offer.content_id not in info["trees"]:
+            repository.check_readable(offer.content_id, info["host"]["encodings"])
+            if not self._task.check_mode:
+                sent = self._send(repository, offer.content_id, layout, info["host"]["encodings"])
         if not self._task.check_mode:
             self._say(layout, f"releases {offer.release_id}")
         digest, packed = tool.pack(str(_ROOMS))
         extra = {
             "desired": offer.desired(),
-            "artifact": artifact,
+            **sent,
             "tool": {"digest": digest, "packed": packed} if digest != info["tool"] else {},
         }
-        return self._on_host(args, extra)
+        result = self._on_host(args, extra)
+        warnings = _release_offer.warnings(offer.manifest)
+        return {**result, "warnings": [*result.get("warnings", []), *warnings]} if warnings else result
 
-    def _send(self, repository: Repository, content_id: str, layout: Layout) -> str:
+    def _send(self, repository: Repository, content_id: str, layout: Layout, encodings: list[str]) -> dict[str, str]:
         """Stream the compressed tar to the host; the temporary folder there is removed by Ansible."""
         with tempfile.TemporaryDirectory(prefix="containerless-") as scratch:
             blob = Path(scratch) / "artifact"
-            repository.fetch_blob(content_id, blob, ["gzip"])
+            encoding = repository.fetch_blob(content_id, blob, encodings)
             self._say(layout, f"sends the artifact ({blob.stat().st_size / 1e6:.1f} MB)")
             remote = self._connection._shell.join_path(self._make_tmp_path(), "artifact")
             self._transfer_file(str(blob), remote)
-        return str(remote)
+        return {"artifact": str(remote), "encoding": encoding}
 
     def _on_host(self, args: dict[str, Any], extra: dict[str, Any] | None = None) -> dict[str, Any]:
         passed = (
