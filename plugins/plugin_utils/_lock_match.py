@@ -9,6 +9,7 @@ for some projects, a build. Markers are written in many ways, so what counts is 
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 from dataclasses import dataclass
 
@@ -18,15 +19,13 @@ from . import _lock_uv
 from ._committed import entries, table
 from ._wheels import Platform
 
-try:
+# Whoever reads a project asks for the library first.
+with contextlib.suppress(ImportError):
     from packaging.dependency_groups import resolve_dependency_groups
     from packaging.markers import InvalidMarker, Marker
     from packaging.requirements import InvalidRequirement, Requirement
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
     from packaging.version import InvalidVersion, Version
-except ImportError:
-    # Whoever reads a project asks for the libraries first.
-    pass
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -103,8 +103,8 @@ def _shown(package: Package) -> str:
 
 
 def _pin(package: Package, name: str, choice: Choice) -> Pin:
-    files = [*([package.sdist] if package.sdist else []), *(package.wheels or ())]
-    digests = {str(file.hashes.get("sha256", "")).lower() for file in files}
+    hashes = [file.hashes for file in (package.sdist, *(package.wheels or ())) if file]
+    digests = {str(each.get("sha256", "")).lower() for each in hashes}
     return Pin(
         name=package.name,
         version=str(package.version),

@@ -8,6 +8,7 @@ docs/project.md describes the keys.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import posixpath
 import re
@@ -19,11 +20,9 @@ from ..module_utils._artifact.lock import normalised
 from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import check_process_name
 
-try:
+# Whoever reads a project asks for the library first.
+with contextlib.suppress(ImportError):
     from packaging.requirements import InvalidRequirement, Requirement
-except ImportError:
-    # Whoever reads a project asks for the libraries first.
-    pass
 
 PYPROJECT = "pyproject.toml"
 TABLE = f"[tool.containerless] in {PYPROJECT}"
