@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
@@ -195,3 +197,19 @@ def test_whatever_stands_there_is_read_or_refused_in_one_sentence(table: dict[st
         said = str(exc)
     assert said.startswith("Settings(") or "pyproject.toml" in said
     assert "\n" not in said
+
+
+DOCS = Path(_pyproject.__file__).resolve().parents[2] / "docs/project.md"
+BLOCKS = re.findall(r"^```toml\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_the_page_shows_is_taken(block: str) -> None:
+    assert settings_of(tomllib.loads(block)["tool"]["containerless"]) != Settings()
+
+
+def test_the_page_shows_every_key() -> None:
+    shown = max((tomllib.loads(block)["tool"]["containerless"] for block in BLOCKS), key=len)
+    assert set(shown) == set(_pyproject._KEYS)
+    for key in (*_pyproject._KEYS, "static.collect", "static.ignore", "timers.NAME.command", "timers.NAME.schedule"):
+        assert re.search(rf"^\| `{key}[`.]", DOCS.read_text(encoding="utf-8"), re.MULTILINE), key
