@@ -46,6 +46,7 @@ _LARGEST_PYPROJECT = 1 << 20
 _LARGEST_SDIST = 4 << 30
 #: Of the platforms that uv 0.13 can resolve for: manylinux_2_40 and older.
 _NEWEST_GLIBC = 40
+_REFUSED = re.compile(r"\b(401|403) (Unauthorized|Forbidden)")
 _UNDATED = "is missing an upload date"
 
 
@@ -194,6 +195,11 @@ class Resolver:
         if status and _UNDATED in said:
             # An index that tells no times (PEP 700) would be empty at any time but now.
             status, locked, said = self._uv(options, env, wanted)
+        if status and _REFUSED.search(said):
+            raise ContainerlessError(
+                f"{where} can't be looked up: the package index refuses these credentials, or wants some; they stand in"
+                " app_build_index_url, in a netrc or in pip's configuration"
+            )
         if status:
             lines = (line.strip() for line in said.partition("\nhint:")[0].splitlines())
             reason = " ".join(line for line in lines if line and not line.startswith("warning:"))
