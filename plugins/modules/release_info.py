@@ -71,7 +71,8 @@ app:
       description: SHA-256 of the ledger's last line.
       type: str
 host:
-  description: What chooses a variant and renders units - machine, libc, libc_version, pythons, systemd, platform.
+  description: What chooses a variant and its encoding, and renders units - machine, libc, libc_version, pythons, encodings,
+    systemd, platform.
   returned: success
   type: dict
 trees:

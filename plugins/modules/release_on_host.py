@@ -36,6 +36,11 @@ options:
     description: Path of the compressed tar on the host; empty when the tree is there already.
     type: str
     default: ""
+  encoding:
+    description: How the tar at O(artifact) is compressed; one of those that the host can read.
+    type: str
+    choices: [gzip, identity, zstd]
+    default: gzip
   tool:
     description: Digest and sources of the host tool; empty when the host has it.
     type: dict
@@ -122,6 +127,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["present", "rolled_back", "absent"], "required": True},
             "desired": {"type": "dict", "default": {}},
             "artifact": {"type": "str", "default": ""},
+            "encoding": {"type": "str", "choices": ["gzip", "identity", "zstd"], "default": "gzip"},
             "tool": {"type": "dict", "default": {}},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "drain": {"type": "int", "default": 30},

@@ -111,15 +111,24 @@ class Repository:
 
     def fetch_blob(self, content_id: str, dest: Path, encodings: Collection[str]) -> str:
         """Write the first blob of an artifact that its reader can read to a file, verified; return its encoding."""
+        blob = self._readable(content_id, encodings)
+        self._fetch(blob, dest)
+        return blob.encoding
+
+    def check_readable(self, content_id: str, encodings: Collection[str]) -> None:
+        """Raise when no blob of an artifact has one of the encodings that its reader can read."""
+        self._readable(content_id, encodings)
+
+    def _readable(self, content_id: str, encodings: Collection[str]) -> Blob:
         blobs = self._blobs(content_id)
         for blob in blobs:
             if blob.encoding in encodings:
-                self._fetch(blob, dest)
-                return blob.encoding
-        offered = ", ".join(blob.encoding for blob in blobs)
+                return blob
+        # Only the next artifact can have another encoding: one that is published stays as it is.
         raise ContainerlessError(
-            f"artifact {content_id[:12]} is compressed as {offered}, of which its reader knows only"
-            f" {', '.join(encodings)}; build it with another app_build_encodings"
+            f"artifact {content_id[:12]} is compressed as {', '.join(blob.encoding for blob in blobs)} alone, and what"
+            f" shall unpack it reads {', '.join(encodings)}; install zstd there, or add gzip to app_build_encodings"
+            " and build the next commit"
         )
 
     # Indexes and channels.

@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import typing as t
 
+from .._artifact import inflate
 from .._core.names import DIGEST, Layout
 from . import files, ledger
 from .plan import Observed
@@ -50,7 +51,7 @@ def libc() -> tuple[str, str]:
 
 
 def host(systemd: Systemd) -> dict[str, t.Any]:
-    """Return the facts that choose a variant and render units."""
+    """Return the facts that choose a variant and its encoding, and render units."""
     name, version = libc()
     release = _os_release()
     return {
@@ -58,6 +59,7 @@ def host(systemd: Systemd) -> dict[str, t.Any]:
         "libc": name,
         "libc_version": version,
         "pythons": pythons(systemd.run),
+        "encodings": inflate.readable(),
         "systemd": systemd.version(),
         "platform": release.get("ID", "linux") + release.get("VERSION_ID", "").split(".")[0],
     }

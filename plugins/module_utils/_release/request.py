@@ -38,6 +38,7 @@ def _desired(params: dict[str, t.Any]) -> Desired:
         interpreter=wanted["interpreter"],
         secrets=params["secrets"],
         blob=params["artifact"],
+        encoding=params["encoding"],
         signed_by=wanted["signed_by"],
     )
 

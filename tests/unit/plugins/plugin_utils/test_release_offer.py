@@ -29,6 +29,7 @@ HOST: dict[str, Any] = {
     "libc": "glibc",
     "libc_version": "2.36",
     "pythons": {SOABI: "/usr/bin/python3.11"},
+    "encodings": ["gzip", "identity"],
     "systemd": 252,
     "platform": "debian12",
 }

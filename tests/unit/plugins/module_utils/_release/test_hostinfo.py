@@ -66,6 +66,7 @@ def test_facts_of_this_machine(host: Host) -> None:
     assert found["machine"] == platform.machine()
     assert found["libc"] in {"glibc", "musl"}
     assert re.fullmatch(r"\d+\.\d+", found["libc_version"])
+    assert {"gzip", "identity"} <= set(found["encodings"]) <= {"gzip", "identity", "zstd"}
     assert found["systemd"] == 252
     assert re.fullmatch(r"[a-z]+\d*", found["platform"])
 

@@ -37,6 +37,7 @@ def params(
             "name": "shop",
             "desired": {name: getattr(wanted, name) for name in kept},
             "artifact": wanted.blob,
+            "encoding": wanted.encoding,
             "tool": {"digest": digest, "packed": packed},
             "secrets": wanted.secrets,
             "drain": 0,
