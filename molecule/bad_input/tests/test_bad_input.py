@@ -67,7 +67,7 @@ DEBIAN = {"app_build_platforms": ["debian12"]}
 SOURCES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no git checkout": (no_checkout, r"^app_src \S+/shop is not a git checkout"),
     "dirty tree": (dirty, r"changes that are not committed \( ?M manage.py\).* app_build_allow_dirty"),
-    "no lock": (remove("requirements.txt"), r"^requirements.txt is not in the commit .*app_build_lock.*uv pip compile"),
+    "no lock": (remove("requirements.txt"), r"has no uv.lock, .* in its commit .*app_build_lock.*uv pip compile"),
     "lock without hashes": (
         change("requirements.txt", r" *\\\n +--hash=\S+", ""),
         r"^requirements.txt has lines without a SHA-256 --hash: line \d+ \(\S+==\S+\), line .*; write the lock with .uv",
