@@ -48,7 +48,7 @@ def shelf(repository: Repository, artifact: Artifact, trixie: Artifact, tmp_path
 
 
 def asked(shelf: Repository, **args: t.Any) -> Task:
-    return Task("artifact_info", {"store": url(shelf), **args})
+    return Task("artifact_info", {"project": "shop", "store": url(shelf), **args})
 
 
 def test_what_is_documented_is_what_is_checked() -> None:

@@ -50,7 +50,7 @@ def play(tmp_path: Path) -> t.Callable[..., list[Result]]:
         names = [f"result_{number}" for number, _ in enumerate(tasks)]
         steps: list[dict[str, t.Any]] = [
             {
-                f"containerless.django.{task.action}": {"project": "shop", **task.args},
+                f"containerless.django.{task.action}": task.args,
                 "check_mode": task.check,
                 "diff": True,
                 "ignore_errors": True,
@@ -87,12 +87,12 @@ def url(place: Repository) -> str:
 
 
 def upload(source: Repository, target: Repository, *, check: bool = False, **args: t.Any) -> Task:
-    places = {"source": url(source), "source_channel": "built-1a2b3c4d", "store": url(target)}
+    places = {"project": "shop", "source": url(source), "source_channel": "built-1a2b3c4d", "store": url(target)}
     return Task("published_artifact", {**places, **args}, check)
 
 
 def recorded(place: Repository, content_id: str, *, check: bool = False, **args: t.Any) -> Task:
-    facts = {"store": url(place), "content_id": content_id, "checks": CHECKS, "machine": MACHINE}
+    facts = {"project": "shop", "store": url(place), "content_id": content_id, "checks": CHECKS, "machine": MACHINE}
     return Task("test_record", {**facts, **args}, check)
 
 
@@ -186,8 +186,8 @@ def test_an_upload_asks_for_signatures(
     artifact: Artifact,  # noqa: F811
     keys: Keys,
 ) -> None:
-    signers = {"signers": [keys.fill("ann@x <ann>")]}
-    key = {"signing_key": keys.path("ann")}
+    signers: dict[str, t.Any] = {"signers": [keys.fill("ann@x <ann>")]}
+    key: dict[str, t.Any] = {"signing_key": keys.path("ann")}
     Signer(keys.path("eve")).sign_artifact(repository, artifact.content_id)
     foreign, planned = play(
         upload(repository, other, require_test_record=False, **signers),
@@ -248,7 +248,7 @@ def test_what_is_offered_is_read(
         there,
         {**there, "missing_ok": True},
     ]
-    results = play(*(Task("published_artifact_info", args) for args in asked))
+    results = play(*(Task("published_artifact_info", {"project": "shop", **args}) for args in asked))
     for found in results[:3]:
         assert found["found"]
         assert (found["index_id"], found["version"], found["commit"]) == (built, "1.0.0.g1a2b3c4d", "a" * 40)
