@@ -126,9 +126,11 @@ class Build:
         installed.prune(self.job.venv)
         if self.static is None:
             shutil.rmtree(f"{self.job.tree}/{django_steps.STATIC}", ignore_errors=True)
-        found = installed.leak(self.job.tree, [self.job.work])
+        found = installed.leak(self.job.tree, [self.job.work, os.path.join(os.path.expanduser("~"), "")])
         if found:
-            raise ContainerlessError(f"{found} holds the path of the build folder, so it would differ with each build")
+            raise ContainerlessError(
+                f"{found} holds the path of the build folder or of the builder's home, so it would differ elsewhere"
+            )
 
     def seal(self) -> None:
         """Write META and the list of all files."""

@@ -73,6 +73,7 @@ def _build_wheel(job: Job, name: str, source: str, what: str) -> dict[str, str]:
 
 def install(job: Job) -> None:
     """Install exactly the locked wheels. Links will do: uv's cache is this build's own."""
+    installed.check_wheels(job.at("in/wheels"))
     make = ["venv", "--quiet", "--relocatable", "--no-project", "--python", job.python, job.venv]
     job.commands.run([*job.uv, *make], "making the environment")
     _uv_pip(job, "sync", "--require-hashes", "--allow-empty-requirements", job.at("in/requirements.txt"))
@@ -117,6 +118,7 @@ def add_project(job: Job) -> None:
     name = normalised(stem)
     if name in {item["name"] for item in job.inputs["distributions"]}:
         raise ContainerlessError(f"the project is itself {name}, which {job.inputs['lock_name']} pins")
+    installed.check_wheels(job.at("in/wheels"))
     _uv_pip(job, "install", "--no-deps", job.at("in/wheels", wheel["file"]))
     _add(job, {"name": name, "version": version, **wheel, "built_from": {"kind": "project"}})
     installed.verify(job.venv)

@@ -19,6 +19,7 @@ from ansible_collections.containerless.django.plugins.plugin_utils._repository i
 from ansible_collections.containerless.django.plugins.plugin_utils._signing import Signer
 from ansible_collections.containerless.django.plugins.plugin_utils._units import Templates
 
+from ..module_utils.documents import MANIFEST
 from ..module_utils.ssh_keys import Keys
 from .conftest import Artifact
 from .test_units import CONFIG
@@ -194,5 +195,5 @@ def test_only_what_was_tested_is_released(
 
 def test_timers_that_nobody_starts_are_worth_a_word() -> None:
     timers = {"cleanup": {"argv": ["python", "manage.py", "clearsessions"], "schedule": "daily"}}
-    assert "timers cleanup of the artifact" in _release_offer.warnings({**MANIFEST, "timers": timers})[0]
-    assert _release_offer.warnings({**MANIFEST, "timers": {}}) == []
+    assert "timers cleanup of the artifact" in _release_offer.warnings({"timers": timers})[0]
+    assert _release_offer.warnings({"timers": {}}) == []
