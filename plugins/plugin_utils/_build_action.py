@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import _builder
-from ._project import Options, Project, read_project
+from ._project import Options, Project, check_python, read_project
 from ._repository import Repository
 from ._source import open_source
 from ._store import Missing, open_store
@@ -44,8 +44,10 @@ class Request:
     revision: str
 
     def key(self, platform: str) -> str:
-        """Return the build key for a platform."""
-        return _builder.build_key(self.project, _builder.platform(platform), revision=self.revision, uv=self.uv_version)
+        """Return the build key for a platform. Raises when the project excludes its Python."""
+        target = _builder.platform(platform)
+        check_python(self.project, target.full, target.name)
+        return _builder.build_key(self.project, target, revision=self.revision, uv=self.uv_version)
 
     def layer_key(self, platform: str) -> str:
         """Return the key of the environment for a platform."""
