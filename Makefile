@@ -3,7 +3,7 @@
 #
 # Aliases only: tools/run makes the environment under .cache, tools/check.py runs the stages.
 .DEFAULT_GOAL := help
-.PHONY: help tools lint format units units-py39 artifact molecule test demo bench-artifact build lock clean
+.PHONY: help tools lint format units units-py39 artifact molecule test demo bench-artifact fuzz-artifact build lock clean
 run := tools/run
 SCENARIO ?=
 ARGS ?=
@@ -28,6 +28,9 @@ test: ## everything above; what CI runs
 	@$(run) python tools/check.py lint units units-py39 artifact molecule demo
 demo: ## the sample project: shipped, upgraded, broken, rolled back
 	@$(run) python tests/demo/demo.py
+fuzz-artifact: ## some 220,000 bad archives for the reader of artifacts; ARGS="--seed 1 --inputs 1000000" for other ones
+	@$(run) python -m ansible_collections.containerless.django.tests.fuzz.artifact \
+		--report docs/benchmarks/fuzz-artifact.md $(ARGS)
 bench-artifact: ## figures of the artifact beside the floor, shiv, pex, tar and venv; ARGS=--quick for few rounds
 	@$(run) python -m ansible_collections.containerless.django.tests.benchmarks.artifact $(ARGS)
 build: ## the collection's tarball, in .cache/dist

@@ -446,9 +446,25 @@ def gzipped(data: bytes, *, flags: int = 0, extra: bytes = b"", level: int = 6, 
     return head + packer.compress(data) + packer.flush() + struct.pack("<II", zlib.crc32(data), len(data) % 2**32)
 
 
-def zstandard(data: bytes) -> bytes:
+def zstandard(data: bytes, *options: str) -> bytes:
     """Return a zstd frame, made by the program."""
-    return subprocess.run(["zstd", "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+    return subprocess.run(["zstd", "-q", "-c", *options], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+def bent_zstandard(random: Random, data: bytes) -> bytes:
+    """Return a zstd blob of a tar that is damaged, strangely made, or both."""
+    half = random.randrange(len(data) + 1)
+    skipped = b"\x5a\x2a\x4d\x18" + struct.pack("<I", 9) + bytes(9)
+    shapes: list[t.Callable[[], bytes]] = [
+        lambda: zstandard(data),
+        lambda: zstandard(data, random.choice(["--no-check", "-1", "-19", "--no-content-size", "--long=27"])),
+        lambda: zstandard(data[:half]) + zstandard(data[half:]),
+        lambda: zstandard(b"") + zstandard(data),
+        lambda: skipped + zstandard(data),
+        lambda: zstandard(data) + skipped,
+        lambda: zstandard(data + bytes(random.choice([1, 512, 10_000_000]))),
+    ]
+    return bent_blob(random, random.choice(shapes)())
 
 
 def bent_gzip(random: Random, data: bytes) -> bytes:

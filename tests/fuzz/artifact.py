@@ -59,7 +59,8 @@ class Bench:
     jail: Jail
     good: Good
     seed: int
-    zstd: bool
+    #: The good tar as zstd; empty where this host can't read that.
+    frame: bytes
 
     def random(self, kind: str, number: int) -> random.Random:
         return random.Random(f"{self.seed}/{kind}/{number}")
@@ -73,10 +74,9 @@ def _bent_tar(bench: Bench, number: int) -> tuple[bytes, Verdict]:
 def _bent_blob(bench: Bench, number: int) -> tuple[bytes, Verdict]:
     dice = bench.random("blob", number)
     data = bench.good.tar if dice.random() < 0.7 else archives.bent_archive(dice, bench.good.items)
-    # A zstd frame costs a process each time.
-    encoding = dice.choices(["gzip", "identity", "zstd"], [85, 10, 5])[0]
-    if encoding == "zstd" and bench.zstd:
-        blob = archives.bent_blob(dice, archives.zstandard(data))
+    encoding = dice.choices(["gzip", "identity", "zstd"], [70, 10, 20])[0]
+    if encoding == "zstd" and bench.frame:
+        blob = archives.bent_zstandard(dice, data)
     elif encoding == "identity":
         blob = archives.bent_bytes(dice, data)
     else:
@@ -103,12 +103,18 @@ def _gzip_bit(bench: Bench, number: int) -> tuple[bytes, Verdict]:
     return blob, bench.jail.install(blob, "gzip", bench.good.manifest, bench.good.listing)
 
 
+def _zstd_bit(bench: Bench, number: int) -> tuple[bytes, Verdict]:
+    blob = archives.flipped(bench.frame, number)
+    return blob, bench.jail.install(blob, "zstd", bench.good.manifest, bench.good.listing)
+
+
 KINDS: dict[str, t.Callable[[Bench, int], tuple[bytes, Verdict]]] = {
     "tar": _bent_tar,
     "blob": _bent_blob,
     "forged": _forged,
     "tar-bit": _tar_bit,
     "gzip-bit": _gzip_bit,
+    "zstd-bit": _zstd_bit,
 }
 
 
@@ -116,9 +122,10 @@ def good_blob(good: Good) -> bytes:
     return gzip.compress(good.tar, 6, mtime=0)
 
 
-def bits_of(good: Good) -> dict[str, int]:
+def bits_of(bench: Bench) -> dict[str, int]:
     """Return how many inputs there are of the kinds that have an end."""
-    return {"tar-bit": len(archives.archive(TINY)) * 8, "gzip-bit": len(good_blob(good)) * 8}
+    blobs = {"tar-bit": archives.archive(TINY), "gzip-bit": good_blob(bench.good), "zstd-bit": bench.frame}
+    return {kind: len(blob) * 8 for kind, blob in blobs.items()}
 
 
 def make_bench(folder: Path, jail: Jail, seed: int) -> Bench:
@@ -129,9 +136,12 @@ def make_bench(folder: Path, jail: Jail, seed: int) -> Bench:
     assert verdict.kind == "accepted", verdict
     verdict = jail.extract(archives.archive(TINY))
     assert verdict.kind == "accepted", verdict
-    zstd = shutil.which("zstd") is not None
-    zstd = zstd and jail.install(archives.zstandard(good.tar), "zstd", good.manifest, good.listing).kind == "accepted"
-    return Bench(jail, good, seed, zstd)
+    if not shutil.which("zstd"):
+        return Bench(jail, good, seed, b"")
+    frame = archives.zstandard(good.tar)
+    verdict = jail.install(frame, "zstd", good.manifest, good.listing)
+    assert verdict.kind == "accepted", verdict
+    return Bench(jail, good, seed, frame)
 
 
 @dataclass
@@ -183,7 +193,7 @@ def _child(seed: int) -> None:
     signal.signal(signal.SIGALRM, _too_long)
     with tempfile.TemporaryDirectory() as folder, closing(Jail()) as jail:
         bench = make_bench(Path(folder), jail, seed)
-        print(json.dumps({"bits": bits_of(bench.good), "zstd": bench.zstd}), flush=True)
+        print(json.dumps({"bits": bits_of(bench)}), flush=True)
         for line in sys.stdin:
             kind, start, stop = line.split()
             tally, digest = run_batch(bench, kind, range(int(start), int(stop)), ROOT / ".cache/fuzz")
@@ -205,7 +215,6 @@ class Reader:
         if hello is None:
             sys.exit("fuzz-artifact: the process that reads does not start")
         self.bits: dict[str, int] = hello["bits"]
-        self.zstd: bool = hello["zstd"]
 
     def _answer(self) -> dict[str, t.Any] | None:
         assert self._process.stdout
@@ -247,6 +256,7 @@ TITLES = {
     "forged": "bent tar that its manifest names",
     "tar-bit": "each bit of a tar",
     "gzip-bit": "each bit of a gzip blob",
+    "zstd-bit": "each bit of a zstd blob",
 }
 
 
@@ -332,7 +342,7 @@ def main() -> int:
             done += stop - start
             _progress(done, sum(parts.values()), sum(len(tally.faults) for tally in tallies.values()))
     reader.close()
-    return _closed(wanted, tallies, digest.hexdigest(), zstd=reader.zstd)
+    return _closed(wanted, tallies, digest.hexdigest())
 
 
 def plan_of(inputs: int, bits: dict[str, int]) -> dict[str, int]:
@@ -347,10 +357,17 @@ def _progress(done: int, whole: int, faults: int) -> None:
         print(f"  {done:>7} of {whole} inputs, {faults} faults", end=end, flush=True)
 
 
-def _closed(wanted: argparse.Namespace, tallies: dict[str, Tally], digest: str, *, zstd: bool) -> int:
-    blobs = "gzip, zstd and plain blobs" if zstd else "gzip and plain blobs"
+def _zstd() -> str:
+    if not shutil.which("zstd"):
+        return "no zstd"
+    said = subprocess.run(["zstd", "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return f"zstd {said.partition(' v')[2].partition(',')[0]}"
+
+
+def _closed(wanted: argparse.Namespace, tallies: dict[str, Tally], digest: str) -> int:
+    tools = f"Python {platform.python_version()}, zlib {zlib.ZLIB_RUNTIME_VERSION}, {_zstd()}"
     head = [
-        f"seed {wanted.seed}, Python {platform.python_version()}, zlib {zlib.ZLIB_RUNTIME_VERSION}; {blobs}",
+        f"seed {wanted.seed}, {tools}",
         f"inputs {digest}",
     ]
     text = table(tallies, head)

@@ -175,13 +175,12 @@ class Jail:
         final: list[Path] = []
 
         def deed() -> str:
-            unpack.install(
-                io.BytesIO(blob),
-                encoding=encoding,
-                manifest=manifest,
-                trees=str(self.dest),
-                interpreter=sys.executable,
-            )
+            # The program that reads zstd wants a file.
+            with os.fdopen(os.memfd_create("blob"), "w+b") as file:
+                file.write(blob)
+                file.seek(0)
+                facts: dict[str, t.Any] = {"manifest": manifest, "trees": str(self.dest), "interpreter": sys.executable}
+                unpack.install(file, encoding=encoding, **facts)
             final.extend(self.dest.iterdir())
             found = {name: facts for name, facts in listed(final[0]).items() if name not in tree.HOST_FILES}
             return "" if listing in (found, None) and len(final) == 1 else "verified, but not the tree that was sealed"

@@ -61,7 +61,7 @@ def test_a_fault_ends_with_1_and_says_how_to_see_it_again(
     tally = artifact.Tally()
     tally.add(41, artifact.Verdict("escape", "'x' leads out of the target"))
     wanted = artifact._arguments([])
-    assert artifact._closed(wanted, {"tar": tally}, "0" * 64, zstd=False) == 1
+    assert artifact._closed(wanted, {"tar": tally}, "0" * 64) == 1
     assert "escape at --kind tar --only 41: 'x' leads out of the target" in capsys.readouterr().out
 
 

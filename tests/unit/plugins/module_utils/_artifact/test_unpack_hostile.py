@@ -102,7 +102,7 @@ def test_truncated_at_every_4_kib(encoding: str, jail: Jail, good: Good) -> None
     assert len(cuts) > 4
     for cut in cuts:
         verdict = jail.install(whole[:cut], encoding, jail.forged(good, data, whole=True), None)
-        assert verdict.kind == "refused", (cut, verdict)
+        assert verdict.reason in ("an end before the end", "damaged compression"), (cut, verdict)
 
 
 def test_a_flipped_bit_in_any_byte_of_a_tar_is_refused_or_another_tree(jail: Jail) -> None:
