@@ -71,8 +71,9 @@ app:
       description: SHA-256 of the ledger's last line.
       type: str
 host:
-  description: What chooses a variant and its encoding, and renders units - machine, libc, libc_version, pythons, encodings,
-    systemd, platform.
+  description:
+    - What chooses a variant and its encoding, and renders units. It holds machine, libc, libc_version, pythons,
+      encodings, systemd and platform.
   returned: success
   type: dict
 trees:

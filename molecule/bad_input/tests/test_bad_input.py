@@ -70,7 +70,7 @@ SOURCES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no lock": (remove("requirements.txt"), r"has no uv.lock, .* in its commit .*app_build_lock.*uv pip compile"),
     "lock without hashes": (
         change("requirements.txt", r" *\\\n +--hash=\S+", ""),
-        r"^requirements.txt has lines without a SHA-256 --hash: line \d+ \(\S+==\S+\), line .*; write the lock with .uv",
+        r"^requirements.txt has lines without a SHA-256 --hash: line \d+ \(\S+==\S+\), line .*; write the lock with",
     ),
     "no Procfile": (remove("Procfile"), r"has no Procfile in its commit; add one with a line such as .web: gunicorn"),
     "no web": (change("Procfile", r"(?m)^web:", "www:"), r"^the Procfile names no process web; add a line"),

@@ -38,14 +38,16 @@ def parse(text: str) -> dict[str, list[str]]:
     return _complete(processes, "the Procfile", "'web: gunicorn shop.wsgi'")
 
 
+def _entry(name: str, text: str, where: str) -> list[str]:
+    try:
+        return _process(name, text)
+    except ContainerlessError as exc:
+        raise ContainerlessError(f"{name} of {where} ({text!r}): {exc}") from None
+
+
 def from_table(table: t.Mapping[str, str], where: str) -> dict[str, list[str]]:
     """Return the argv of each process of a table of commands that errors call `where`, by the rules of a Procfile."""
-    processes = {}
-    for name, text in table.items():
-        try:
-            processes[name] = _process(name, text)
-        except ContainerlessError as exc:
-            raise ContainerlessError(f"{name} of {where} ({text!r}): {exc}") from None
+    processes = {name: _entry(name, text, where) for name, text in table.items()}
     return _complete(processes, where, "'web = \"gunicorn shop.wsgi\"'")
 
 

@@ -46,7 +46,8 @@ def check_process_name(value: str) -> str:
     return _checked(
         PROCESS_NAME,
         value,
-        f"the name {value!r} of a process or timer must be a lower-case letter followed by at most 23 of a-z, 0-9 and _",
+        f"the name {value!r} of a process or timer must be a lower-case letter followed by at most 23 of a-z, 0-9"
+        " and _",
     )
 
 

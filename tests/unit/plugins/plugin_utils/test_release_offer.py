@@ -19,7 +19,6 @@ from ansible_collections.containerless.django.plugins.plugin_utils._repository i
 from ansible_collections.containerless.django.plugins.plugin_utils._signing import Signer
 from ansible_collections.containerless.django.plugins.plugin_utils._units import Templates
 
-from ..module_utils.documents import MANIFEST
 from ..module_utils.ssh_keys import Keys
 from .conftest import Artifact
 from .test_units import CONFIG

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._artifact import procfile
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
@@ -150,16 +152,15 @@ COMMANDS = st.text(st.sampled_from("ab -=/.'\"\\|$#;&\t\x00é"), max_size=12)
 @given(COMMANDS)
 def test_what_one_spelling_takes_the_other_takes(command: str) -> None:
     """A process means the same in the Procfile and in a table, and no command ends in anything but argv or refusal."""
-    answers = []
-    for read in (
-        lambda: procfile.parse(f"web: {command}"),
-        lambda: procfile.from_table({"web": command.strip()}, WHERE),
-    ):
+
+    def taken(read: t.Callable[[], dict[str, list[str]]]) -> list[str]:
         try:
-            answers.append(read()["web"])
+            return read()["web"]
         except ContainerlessError:
-            answers.append([])
-    assert answers[0] == answers[1]
+            return []
+
+    in_table = taken(lambda: procfile.from_table({"web": command.strip()}, WHERE))
+    assert taken(lambda: procfile.parse(f"web: {command}")) == in_table
 
 
 @settings(deadline=None)
