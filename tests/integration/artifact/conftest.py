@@ -69,7 +69,6 @@ def uv_locks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 PENDING = {
     "a sdist that needs nothing finds no folder of wheels": ("test_a_sdist_is_built_when_it_is_named",),
     "the environment is shared, so nothing may change it": ("changes the environment]",),
-    "wheels are not looked into before they are installed": ("[a member outside]", "[data outside]"),
     "bytecode differs between micro versions": ("test_another_micro_version_is_refused",),
 }
 

@@ -250,7 +250,7 @@ def build_wheel(folder, config_settings=None, metadata_directory=None):
     files["plain-1.0.dist-info/RECORD"] = "".join([*rows, "plain-1.0.dist-info/RECORD,,\\n"])
     with zipfile.ZipFile(os.path.join(folder, "plain-1.0-py3-none-any.whl"), "w") as wheel:
         for name, text in files.items():
-            wheel.writestr(name, text)
+            wheel.writestr(zipfile.ZipInfo(name), text)
     return "plain-1.0-py3-none-any.whl"
 """
 SDIST: projects.Files = {
