@@ -12,18 +12,25 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.containerless.django.plugins.module_utils._artifact import identity, tar, tree, unpack
+from ansible_collections.containerless.django.plugins.module_utils._artifact import identity, inflate, tar, tree, unpack
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from ..documents import MANIFEST
+from .children import children
 
+ENCODINGS = inflate.readable()
 PROPERTY = settings(database=None, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+def zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "-qc"], input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
 class Artifact(t.NamedTuple):
@@ -33,6 +40,11 @@ class Artifact(t.NamedTuple):
     @property
     def gzip(self) -> bytes:
         return gzip.compress(self.tar, 6, mtime=0)
+
+    def blob(self, encoding: str) -> bytes:
+        if encoding == "zstd":
+            return zstd(self.tar)
+        return self.gzip if encoding == "gzip" else self.tar
 
     @property
     def content_id(self) -> str:
@@ -58,19 +70,22 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 def install(artifact: Artifact, trees: Path, blob: bytes | None = None, encoding: str = "gzip", **facts: t.Any) -> bool:
-    return unpack.install(
-        io.BytesIO(artifact.gzip if blob is None else blob),
-        encoding=encoding,
-        manifest={**artifact.manifest, **facts},
-        trees=str(trees),
-        interpreter=sys.executable,
-    )
+    with tempfile.TemporaryFile() as file:
+        file.write(artifact.gzip if blob is None else blob)
+        file.seek(0)
+        return unpack.install(
+            t.cast("t.BinaryIO", file),
+            encoding=encoding,
+            manifest={**artifact.manifest, **facts},
+            trees=str(trees),
+            interpreter=sys.executable,
+        )
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
 def test_unpacked_once(encoding: str, artifact: Artifact, tmp_path: Path) -> None:
     trees = tmp_path / "srv/shop/trees"
-    blob = artifact.gzip if encoding == "gzip" else artifact.tar
+    blob = artifact.blob(encoding)
     mask = os.umask(0o077)
     try:
         assert install(artifact, trees, blob, encoding) is True
@@ -112,7 +127,7 @@ REFUSED: list[tuple[t.Callable[[Artifact], dict[str, t.Any]], str]] = [
     (lambda a: {"blob": gzip.compress(a.tar + bytes(50_000_000))}, "longer than the .* bytes of its manifest"),
     (lambda a: {"blob": a.tar[:-512], "encoding": "identity"}, "in the middle of its end"),
     (lambda a: {"blob": a.tar.replace(b"VALUE = 1", b"VALUE = 2"), "encoding": "identity"}, "has not the SHA-256"),
-    (lambda a: {"encoding": "zstd"}, "encoding 'zstd' can't be unpacked"),
+    (lambda a: {"encoding": "br"}, "encoding 'br' can't be unpacked"),
     (lambda a: {"tree": {**a.manifest["tree"], "files": 2}}, "more than the 2 files"),
     (lambda a: {"tree": {**a.manifest["tree"], "files": 99}}, "its manifest says otherwise"),
     (lambda a: {"tree": {**a.manifest["tree"], "sha256": "0" * 64}}, "not the one that was sealed: META/tree"),
@@ -134,6 +149,29 @@ def test_a_refusal_leaves_what_was_there(
     assert os.listdir(tmp_path) in ([], ["trees"])
     assert [path.name for path in tmp_path.glob("trees/*")] == ([artifact.content_id] if old else [])
     assert not old or damage.read_text() == "edited by hand"
+
+
+ZSTD: list[tuple[t.Callable[[bytes, bytes], bytes], str]] = [
+    (lambda blob, _: blob[: len(blob) // 2], "ends before its tar does"),
+    (lambda blob, _: blob + b"x", "data after its end"),
+    (lambda blob, _: blob + blob, "data after its end"),
+    (lambda blob, _: damaged(blob), "blob is damaged|ends before its tar does|data after its end"),
+    (lambda _, tar: zstd(tar + bytes(512)), "longer than the .* bytes of its manifest"),
+    (lambda _, tar: zstd(tar + bytes(50_000_000)), "longer than the .* bytes of its manifest"),
+    (lambda _, tar: zstd(tar[:-512]), "in the middle of its end"),
+    (lambda _, tar: zstd(tar.replace(b"VALUE = 1", b"VALUE = 2")), "has not the SHA-256"),
+]
+
+
+@pytest.mark.skipif("zstd" not in ENCODINGS, reason="nothing here reads zstd")
+@pytest.mark.parametrize(("change", "reason"), ZSTD, ids=[reason for _, reason in ZSTD])
+def test_zstd_is_refused_as_gzip_is(
+    change: t.Callable[[bytes, bytes], bytes], reason: str, artifact: Artifact, tmp_path: Path
+) -> None:
+    with pytest.raises(ContainerlessError, match=reason):
+        install(artifact, tmp_path, change(artifact.blob("zstd"), artifact.tar), "zstd")
+    assert not list(tmp_path.iterdir())
+    assert not children("zstd")
 
 
 @pytest.mark.parametrize("interpreter", ["/nowhere/python3", "/etc/passwd", "/etc"])
@@ -203,13 +241,11 @@ def test_a_full_disk_is_said_and_leaves_nothing(
 
 
 @PROPERTY
-@given(
-    at=st.integers(0, 10**6), patch=st.binary(min_size=1, max_size=8), encoding=st.sampled_from(["gzip", "identity"])
-)
+@given(at=st.integers(0, 10**6), patch=st.binary(min_size=1, max_size=8), encoding=st.sampled_from(ENCODINGS))
 def test_tampered_blobs_never_pass(
     at: int, patch: bytes, encoding: str, artifact: Artifact, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    good = artifact.gzip if encoding == "gzip" else artifact.tar
+    good = artifact.blob(encoding)
     at %= len(good)
     bad = good[:at] + patch + good[at + len(patch) :]
     folder = tmp_path_factory.mktemp("host")
