@@ -465,6 +465,16 @@ def test_a_header_is_the_one_that_tarfile_writes(name: str, kind: str, target: s
     assert tar._blocks(member) == told.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
+@pytest.mark.parametrize("length", [98, 99, 100, 101])
+@pytest.mark.parametrize("letter", ["x", "ü"])
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_where_a_header_needs_a_pax_header(length: int, letter: str, kind: str) -> None:
+    for name, target in ((letter * length, "x"), ("x", letter * length)):
+        told = info(name, type=tar._FLAGS[kind], linkname=target if kind == "link" else "")
+        member = tar.Member(name.encode(), kind, told.mode, 0, 0, told.linkname.encode())
+        assert tar._blocks(member) == told.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
 @PROPERTY
 @given(
     at=st.integers(0, len(archive()) - 1),
