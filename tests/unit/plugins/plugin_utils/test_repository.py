@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import typing as t
 from pathlib import Path
 
@@ -173,6 +175,39 @@ def test_each_blob_is_a_verified_file_for_a_moment(repository: Repository, artif
     for blob, path in repository.blobs(artifact.content_id, scratch):
         assert (blob.encoding, path.read_bytes()) == ("gzip", artifact.blob.read_bytes())
     assert list(scratch.iterdir()) == []
+
+
+def add_blob(artifact: Artifact, encoding: str, data: bytes) -> dict[str, Path]:
+    """Let a provenance name another blob first; return the files of all."""
+    path = artifact.folder / hashlib.sha256(data).hexdigest()
+    path.write_bytes(data)
+    provenance = json.loads(artifact.provenance)
+    provenance["blobs"].insert(0, {"encoding": encoding, "sha256": path.name, "size": len(data)})
+    artifact.provenance = canonical.dumps(provenance)
+    return {path.name: path, artifact.blob.name: artifact.blob}
+
+
+@pytest.mark.parametrize(
+    ("reads", "taken"), [(["gzip", "zstd"], "zstd"), (["gzip", "identity"], "gzip"), (["zstd"], "zstd")]
+)
+def test_a_reader_gets_the_first_blob_that_it_can_read(
+    repository: Repository, artifact: Artifact, tmp_path: Path, reads: list[str], taken: str
+) -> None:
+    files = add_blob(artifact, "zstd", b"as if it were zstd")
+    repository.publish(canonical.dumps(artifact.manifest), artifact.provenance, artifact.sbom, files)
+    repository.check_readable(artifact.content_id, reads)
+    assert repository.fetch_blob(artifact.content_id, tmp_path / "fetched", reads) == taken
+    assert (tmp_path / "fetched").read_bytes().startswith({"zstd": b"as if", "gzip": b"\x1f\x8b"}[taken])
+
+
+def test_a_reader_of_no_blob_is_told_what_to_change(repository: Repository, artifact: Artifact, tmp_path: Path) -> None:
+    artifact.publish(repository)
+    said = "is compressed as gzip alone, .* reads zstd, identity; .* app_build_encodings"
+    with pytest.raises(ContainerlessError, match=said):
+        repository.check_readable(artifact.content_id, ["zstd", "identity"])
+    with pytest.raises(ContainerlessError, match=said):
+        repository.fetch_blob(artifact.content_id, tmp_path / "fetched", ["zstd", "identity"])
+    assert not (tmp_path / "fetched").exists()
 
 
 @pytest.mark.parametrize("damage", [tamper, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes() * 2)])
