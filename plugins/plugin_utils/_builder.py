@@ -187,6 +187,7 @@ def inputs(
         "source_date_epoch": project.source.time,
         "platform": target.name,
         "python": target.python,
+        "python_full": target.full,
         "machine": target.machine,
         "settings_module": project.settings_module,
         "manage": project.manage,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from .._core.errors import ContainerlessError
 from . import runner
 from .job import Job
 
@@ -21,12 +22,16 @@ def unpack(job: Job) -> None:
 def run_commands(job: Job) -> None:
     """Run the build commands in the code's folder: an argv each, the environment's programs first, no network."""
     for argv in job.inputs["commands"]:
+        what, before = f"the build command {shlex.join(argv)!r} of [tool.containerless]", job.listing("venv")
         job.commands.run(
             argv,
-            f"the build command {shlex.join(argv)!r} of [tool.containerless]",
+            what,
             cwd=f"{job.tree}/app",
             env={"PATH": f"{job.venv}/bin:{runner.PATH}", "CONTAINERLESS_BUILD": "1", **job.inputs["env"]},
         )
+        changed = sorted(before ^ job.listing("venv"))
+        if changed:
+            raise ContainerlessError(f"{what} changed {changed[0][0]}: builds of one lock share their environment")
 
 
 def exclude(job: Job) -> None:

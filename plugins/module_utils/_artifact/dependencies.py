@@ -63,7 +63,7 @@ def _build_wheel(job: Job, name: str, source: str, what: str) -> dict[str, str]:
         folder=job.commands.own(job.at("wheelhouse", name)),
         source=source,
         requirements=job.at("in/build", name, "requirements.txt"),
-        wheels=job.at("in/build/wheels"),
+        wheels=job.commands.own(job.at("in/build/wheels")),
         what=what,
     )
     wheels = Path(job.commands.own(job.at("in/wheels")))
@@ -80,9 +80,10 @@ def install(job: Job) -> None:
 
 
 def _uv_pip(job: Job, command: str, *rest: str) -> None:
-    options = ["--quiet", "--no-build", "--link-mode", "hardlink", "--no-index", "--find-links", job.at("in/wheels")]
+    options = ["--quiet", "--no-build", "--link-mode", "hardlink", "--no-index", "--find-links", "wheels"]
     argv = [*job.uv, "pip", command, *options, "--python", f"{job.venv}/bin/python", *rest]
-    job.commands.run(argv, "installing the locked distributions")
+    # uv splits what it is told at commas, and a folder may hold one.
+    job.commands.run(argv, "installing the locked distributions", cwd=job.at("in"))
 
 
 def verify(job: Job) -> None:

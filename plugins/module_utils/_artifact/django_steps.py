@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import pkgutil
 import typing as t
 from pathlib import Path
@@ -52,14 +51,14 @@ def _run_probe(job: Job, settings: str, manage: str | None) -> dict[str, t.Any]:
     Path(job.at("probe/request.json")).write_text(json.dumps(request), encoding="utf-8")
     job.commands.own(job.at("answer"))
     probe = ["-m", "containerless_probe.django_probe", job.at("probe/request.json"), job.at("answer/json")]
-    before = _listing(job.tree)
+    before = job.listing("app", "venv")
     job.commands.run(
         [f"{job.venv}/bin/python", *probe],
         f"collecting static files and reading migrations with {settings}",
         cwd=str(Path(job.tree, "app", manage or "manage.py").parent),
         env=_environment(job, settings, static),
     )
-    changed = sorted(before ^ _listing(job.tree))
+    changed = sorted(before ^ job.listing("app", "venv"))
     if changed:
         raise ContainerlessError(
             f"{settings} wrote {changed[0][0]} while it was loaded; the tree is read-only on a host"
@@ -83,19 +82,6 @@ def _environment(job: Job, settings: str, static: str) -> dict[str, str]:
         "PYTHONPATH": f"{job.at('probe')}:{job.tree}/app",  # the folder of manage.py goes before, as the current one
         **job.inputs["env"],
     }
-
-
-def _listing(tree: str) -> set[tuple[str, int, int]]:
-    """Return path, size and time of every file; bytecode is being written by another step."""
-    found: set[tuple[str, int, int]] = set()
-    for top in ("app", "venv"):
-        for folder, folders, names in os.walk(os.path.join(tree, top)):
-            folders[:] = [name for name in folders if name != "__pycache__"]
-            for name in names:
-                path = os.path.join(folder, name)
-                facts = os.lstat(path)
-                found.add((os.path.relpath(path, tree), facts.st_size, facts.st_mtime_ns))
-    return found
 
 
 def _static(folder: Path, answer: dict[str, t.Any]) -> dict[str, t.Any] | None:

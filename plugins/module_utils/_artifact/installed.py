@@ -24,6 +24,8 @@ from .lock import normalised
 _MACHINE_FILES = ("pyvenv.cfg", ".lock", ".gitignore", "CACHEDIR.TAG", "lib64", "bin/deactivate.bat", "bin/pydoc.bat")
 _MACHINE_GLOBS = ("bin/activate*", "bin/python*", "lib/python*/site-packages/_virtualenv.*")
 _ENVIRONMENTS_OWN = re.compile(r"pyvenv\.cfg|bin/python([0-9.]*|3-config)|bin/activate(\.\w+)?")
+#: Compiled code; a compiler writes a file under a name with a number, then renames it.
+_BYTECODE = re.compile(r".+\.pyc(\.[0-9]+)?")
 #: Homes that are named in many a text: they tell nothing of this machine.
 _ANYBODYS = ("", "/root", "/nonexistent", "/home")
 #: Written by the installer about where it took a wheel from.
@@ -123,8 +125,8 @@ def verify(venv: str) -> None:
             name = os.path.relpath(path, site)
             raise ContainerlessError(f"{claim.info.name}: installed file {name} {fault} (RECORD)")
     for path in sorted(site.rglob("*")):
-        ours = path in known or path.name.startswith("_virtualenv.") or path.suffix == ".pyc" or path.is_dir()
-        if not ours:
+        made = path.name.startswith("_virtualenv.") or _BYTECODE.fullmatch(path.name)
+        if path not in known and not made and not path.is_dir():
             raise ContainerlessError(f"{path.relative_to(site)} was installed but stands in no RECORD")
 
 

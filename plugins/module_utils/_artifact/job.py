@@ -86,11 +86,12 @@ class Job:
 
     def _check_machine(self) -> None:
         wanted, has = self.inputs, self.facts
-        found = (has["implementation"], has["version"], has["machine"], (has["libc"] or "no").split(" ")[0])
-        if found != ("cpython", wanted["python"], wanted["machine"], "glibc"):
+        found = (has["implementation"], has["full"], has["machine"], (has["libc"] or "no").split(" ")[0])
+        # The micro version too: 3.11.2 and 3.11.7 write other bytecode of the same source.
+        if found != ("cpython", wanted["python_full"], wanted["machine"], "glibc"):
             raise ContainerlessError(
                 f"{self.python} of the build host is {' '.join(found)}, but {wanted['platform']} needs cpython"
-                f" {wanted['python']} {wanted['machine']} glibc (app_build_host, app_build_platforms)"
+                f" {wanted['python_full']} {wanted['machine']} glibc (app_build_host, app_build_platforms)"
             )
 
     def compile(self, name: str, *below: str) -> tuple[int, str]:
@@ -107,3 +108,15 @@ class Job:
             shutil.rmtree(path)
         else:
             os.unlink(path)
+
+    def listing(self, *tops: str) -> set[tuple[str, int, int]]:
+        """Return path, size and time of every file below folders of the tree; bytecode is being written meanwhile."""
+        found: set[tuple[str, int, int]] = set()
+        for top in tops:
+            for folder, folders, names in os.walk(os.path.join(self.tree, top)):
+                folders[:] = [name for name in folders if name != "__pycache__"]
+                for name in names:
+                    path = os.path.join(folder, name)
+                    facts = os.lstat(path)
+                    found.add((os.path.relpath(path, self.tree), facts.st_size, facts.st_mtime_ns))
+        return found

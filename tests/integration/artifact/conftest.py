@@ -64,18 +64,3 @@ def uv_locks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         done = subprocess.run([*run, *argv], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     return {path.name: path.read_text() for path in folder.iterdir()}
-
-
-PENDING = {
-    "a sdist that needs nothing finds no folder of wheels": ("test_a_sdist_is_built_when_it_is_named",),
-    "the environment is shared, so nothing may change it": ("changes the environment]",),
-    "bytecode differs between micro versions": ("test_another_micro_version_is_refused",),
-}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what waits for a feature."""
-    for item in items:
-        for reason, names in PENDING.items():
-            if any(name in item.name for name in names):
-                item.add_marker(pytest.mark.xfail(strict=True, reason=reason))

@@ -48,7 +48,7 @@ def copied_python(folder: Path) -> Path:
 OTHER_WORDS = {"TZ": "Asia/Tokyo", "LANG": "de_DE.UTF-8", "LC_ALL": "POSIX", "PYTHONHASHSEED": "random"}
 TOOLS = {"HOME": "/nonexistent", "SOURCE_DATE_EPOCH": "1", "UV_COMPILE_BYTECODE": "1", "UV_LINK_MODE": "symlink"}
 HOSTS: dict[str, t.Callable[[Path], Host]] = {
-    "another folder on a disk": lambda folder: Host(folder=str(folder)),
+    "another folder, on a disk": lambda folder: Host(folder=str(folder)),
     "another user": lambda folder: Host(user=12345),
     "umask 077": lambda folder: Host(umask=0o077),
     "another time zone, language and settings of tools": lambda folder: Host(env={**OTHER_WORDS, **TOOLS}),
