@@ -49,9 +49,8 @@ SPDX-License-Identifier: GPL-3.0-or-later
 
 Made by `make bench-artifact`, which measures both sides of a row in turns, in one run, and ends with 1 when a bar is
 missed. A bar is compared with the ratio of medians; its interval (95 %, bootstrap over pairs) says how much another run
-may differ. Times are on the clock, and the column CPU is the ratio of processor seconds; rows that end in CPU measure
-processor seconds. What is measured against: `tests/benchmarks/*.sh`. `shiv` packs no bytecode, so its compile step,
-which the row `shiv` holds, is lost.
+may differ. The column CPU is the ratio of processor seconds, children included. `tests/benchmarks/*.sh` are what is
+measured against. shiv packs no bytecode: what its compile step makes is lost, and "bare shiv" goes without that step.
 
 """
 

@@ -17,7 +17,7 @@ from .projects import Inputs
 
 TOOLS = ("shiv", "pex")
 FLOOR, AHEAD = Bar(1.3), Bar(1, below=True)
-BARS = {"floor": FLOOR, "shiv": AHEAD, "shiv, no bytecode": None, "pex --venv": AHEAD}
+BARS = {"floor": FLOOR, "shiv": AHEAD, "bare shiv": None, "pex --venv": AHEAD}
 
 
 def build_ours(bench: Bench, inputs: Inputs, bundle: Path, name: str) -> Sample:
@@ -42,7 +42,7 @@ def builders(bench: Bench, inputs: Inputs) -> dict[str, Callable[[], Sample]]:
         "artifact": partial(build_ours, bench, inputs, inputs.bundle, "artifact"),
         "floor": partial(script, "floor", "floor.sh"),
         "shiv": partial(script, "shiv", "shiv.sh", bench.tools, "yes"),
-        "shiv, no bytecode": partial(script, "shiv-bare", "shiv.sh", bench.tools, "no"),
+        "bare shiv": partial(script, "shiv-bare", "shiv.sh", bench.tools, "no"),
         "pex --venv": partial(script, "pex", "pex.sh", bench.tools),
     }
 
@@ -58,11 +58,18 @@ def measure_builds(bench: Bench, inputs: Inputs, found: Found) -> None:
     runs["artifact, warm"] = partial(build_ours, bench, inputs, warm, "warm")
     samples = bench.in_turns(f"builds of {name}", runs, bench.rounds.builds[name])
     found.rows += [
-        compare(f"cold build, {name}: artifact / {other}", samples["artifact"], samples[other], "wall", bar)
+        compare(
+            f"cold build of {name}, seconds",
+            f"artifact / {other}",
+            samples["artifact"],
+            samples[other],
+            by="wall",
+            bar=bar,
+        )
         for other, bar in BARS.items()
     ]
-    what = f"warm deps layer, {name}: artifact / floor"
-    found.rows.append(compare(what, samples["artifact, warm"], samples["floor"], "wall"))
+    what = f"warm deps layer of {name}, seconds"
+    found.rows.append(compare(what, "artifact / floor", samples["artifact, warm"], samples["floor"], by="wall"))
     found.steps |= {f"{name}, cold": steps(bench, name, "artifact"), f"{name}, warm": steps(bench, name, "warm")}
     found.sizes |= sizes(bench, name)
 

@@ -49,11 +49,14 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. `mine` and `theirs` are median seconds; a row without `ratio` is judged by `mine`.
+    """A line of the table, below the heading `group`.
+
+    `mine` and `theirs` are median seconds; a row without `ratio` is judged by `mine`.
 
     The bar is compared with the point estimate: the interval beside it says how much a second run may differ.
     """
 
+    group: str
     what: str
     pairs: int
     mine: float
@@ -87,15 +90,17 @@ def ratio(mine: Sequence[float], theirs: Sequence[float]) -> Ratio:
     return Ratio(median_ratio(mine, theirs), found[tail], found[-1 - tail])
 
 
-def compare(what: str, mine: Sequence[Sample], theirs: Sequence[Sample], by: By, bar: Bar | None = None) -> Row:
+def compare(
+    group: str, what: str, mine: Sequence[Sample], theirs: Sequence[Sample], *, by: By, bar: Bar | None = None
+) -> Row:
     """Return the row of two things that ran in turns. Where one ran less often, only the rounds of both count."""
     pairs = min(len(mine), len(theirs))
     ours, others = mine[:pairs], theirs[:pairs]
     a, b = [getattr(sample, by) for sample in ours], [getattr(sample, by) for sample in others]
     cpu = median_ratio([sample.cpu for sample in ours], [sample.cpu for sample in others])
-    return Row(what, pairs, statistics.median(a), statistics.median(b), ratio(a, b), cpu, bar)
+    return Row(group, what, pairs, statistics.median(a), statistics.median(b), ratio(a, b), cpu, bar)
 
 
-def absolute(what: str, runs: Sequence[Sample], bar: Bar) -> Row:
+def absolute(group: str, what: str, runs: Sequence[Sample], bar: Bar) -> Row:
     """Return the row of a thing whose bar is in seconds on the clock."""
-    return Row(what, len(runs), statistics.median(sample.wall for sample in runs), bar=bar)
+    return Row(group, what, len(runs), statistics.median(sample.wall for sample in runs), bar=bar)

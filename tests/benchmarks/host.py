@@ -61,8 +61,8 @@ def measure_unpacking(bench: Bench, project: str, found: Found) -> None:
     runs = {"artifact": partial(removed_after, dest, by_us), "tar": partial(removed_after, dest, by_tar)}
     bench.in_turns("unpacking, warming", runs, 1)
     samples = bench.in_turns("unpacking", runs, bench.rounds.unpacks)
-    what = "unpack, verify, flush / tar -xzf, sync"
-    found.rows.append(compare(what, samples["artifact"], samples["tar"], "wall", UNPACK))
+    what = "unpack, verify and flush, seconds"
+    found.rows.append(compare(what, "artifact / tar, sync", samples["artifact"], samples["tar"], by="wall", bar=UNPACK))
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,9 @@ def add_starts(what: str, samples: dict[str, list[Sample]], found: Found) -> Non
     """Add a row for each against the plain environment; only ours has a bar."""
     bars = {"artifact": START}
     for name in ("artifact", *TOOLS):
-        row = compare(f"{what}: {name} / venv, CPU", samples[name], samples["plain"], "cpu", bars.get(name))
+        row = compare(
+            f"{what}, CPU seconds", f"{name} / venv", samples[name], samples["plain"], by="cpu", bar=bars.get(name)
+        )
         found.rows.append(row)
 
 
@@ -173,4 +175,4 @@ def measure_verify(bench: Bench, project: str, trees: Path, found: Found) -> Non
     bench.in_turns("verify, warming", runs, 1)
     samples = bench.in_turns("verify", runs, bench.rounds.verifies)["artifact"]
     files = bench.manifest(project)["tree"]["files"]
-    found.rows.append(absolute(f"verify of {files} files", samples, VERIFY))
+    found.rows.append(absolute(f"verify of {files} files, seconds", "artifact", samples, VERIFY))

@@ -5,56 +5,70 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.text import Text
 
 from .figures import Row
 
-HEADS = ("measured / against", "n", "median s", "against", "ratio", "95 %", "CPU", "bar", "")
-LEFT = (0, 7, 8)
+#: Heads of the columns with their width on a terminal.
+COLUMNS = {
+    "measured / against": 21,
+    "n": 2,
+    "median": 6,
+    "against": 7,
+    "ratio": 5,
+    "95 %": 12,
+    "CPU": 5,
+    "bar": 7,
+    "": 6,
+}
+LEFT = ("measured / against", "bar", "")
 HELD, MISSED = "ok", "MISSED"
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """Return the texts of a row, as many as there are HEADS."""
-    interval = f"{row.ratio.low:.2f}-{row.ratio.high:.2f}" if row.ratio else ""
+    """Return the texts of a row, one for each of COLUMNS."""
     return (
         row.what,
         str(row.pairs),
         f"{row.mine:.2f}",
         "" if row.theirs is None else f"{row.theirs:.2f}",
         f"{row.ratio.value:.2f}" if row.ratio else "",
-        interval,
+        f"{row.ratio.low:.2f}-{row.ratio.high:.2f}" if row.ratio else "",
         "" if row.cpu is None else f"{row.cpu:.2f}",
         "" if row.bar is None else str(row.bar),
         "" if row.bar is None else (HELD if row.held else MISSED),
     )
 
 
-def terminal(rows: Sequence[Row]) -> Table:
-    """Return the table for rich; it fits into 80 columns."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
-    for number, head in enumerate(HEADS):
-        table.add_column(
-            head,
-            justify="left" if number in LEFT else "right",
-            no_wrap=number > 0,
-            overflow="fold" if number == 0 else "ignore",
-        )
-    for row in rows:
-        table.add_row(*cells(row), style=None if row.held else "bold red")
-    return table
+def terminal(rows: Sequence[Row]) -> Text:
+    """Return the table for rich, 80 columns wide: a heading for each group of rows, red where a bar is missed."""
+    text = Text(_line(tuple(COLUMNS)) + "\n", style="")
+    for heading, members in groupby(rows, key=lambda row: row.group):
+        text.append(f"{heading}\n", style="bold")
+        for row in members:
+            text.append(_line(cells(row)) + "\n", style="" if row.held else "red")
+    return text
+
+
+def _line(texts: Sequence[str]) -> str:
+    padded = (
+        text.ljust(width) if head in LEFT else text.rjust(width)
+        for text, (head, width) in zip(texts, COLUMNS.items(), strict=True)
+    )
+    return " ".join(padded).rstrip()
 
 
 def page(rows: Sequence[Row]) -> str:
     """Return the table in Markdown."""
-    rule = ["---" if number in LEFT else "---:" for number in range(len(HEADS))]
-    lines = [HEADS, rule, *(cells(row) for row in rows)]
+    rule = ["---" if head in LEFT else "---:" for head in COLUMNS]
+    lines = [tuple(COLUMNS), rule]
+    lines += [(f"{row.group}: {cells(row)[0]}", *cells(row)[1:]) for row in rows]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def two_columns(heads: tuple[str, str], values: Mapping[str, str]) -> str:
     """Return a small table in Markdown: a name and a value a line."""
-    lines = [heads, ("---", "---:"), *values.items()]
+    lines = [heads, ("---", "---"), *values.items()]
     return "".join(f"| {name} | {value} |\n" for name, value in lines)

@@ -84,8 +84,8 @@ def test_runs_that_do_not_pair_up_are_refused() -> None:
 
 def test_a_row_is_judged_by_what_it_measures() -> None:
     mine, theirs = [Sample(wall=3, cpu=1)] * 3, [Sample(wall=2, cpu=1)] * 3
-    wall = compare("wall", mine, theirs, "wall", Bar(1.3))
-    cpu = compare("cpu", mine, theirs, "cpu", Bar(1.3))
+    wall = compare("build", "wall", mine, theirs, by="wall", bar=Bar(1.3))
+    cpu = compare("build", "cpu", mine, theirs, by="cpu", bar=Bar(1.3))
     assert (wall.mine, wall.theirs, wall.held) == (3, 2, False)
     assert (cpu.mine, cpu.theirs, cpu.held) == (1, 1, True)
     assert wall.cpu == cpu.cpu == 1
@@ -94,14 +94,14 @@ def test_a_row_is_judged_by_what_it_measures() -> None:
 def test_only_rounds_of_both_count() -> None:
     mine = [Sample(1, 1), Sample(1, 1)]
     theirs = [Sample(1, 1), Sample(1, 1), Sample(9, 9), Sample(9, 9)]
-    row = compare("first start", mine, theirs, "wall")
+    row = compare("first start", "shiv", mine, theirs, by="wall")
     assert (row.pairs, row.theirs) == (2, 1)
 
 
 def test_without_a_bar_nothing_is_missed() -> None:
-    assert Row("sizes", 1, mine=99).held
+    assert Row("build", "warm", 1, mine=99).held
 
 
 @pytest.mark.parametrize(("wall", "held"), [(0.4, True), (0.6, False)])
 def test_an_absolute_bar_is_in_seconds(wall: float, held: bool) -> None:
-    assert absolute("verify", [Sample(wall, 0), Sample(wall, 0)], Bar(0.5)).held is held
+    assert absolute("host", "verify", [Sample(wall, 0), Sample(wall, 0)], Bar(0.5)).held is held
