@@ -126,7 +126,9 @@ class Build:
         installed.prune(self.job.venv)
         if self.static is None:
             shutil.rmtree(f"{self.job.tree}/{django_steps.STATIC}", ignore_errors=True)
-        found = installed.leak(self.job.tree, [self.job.work, os.path.join(os.path.expanduser("~"), "")])
+        # A user without an entry has "~" for a home, which stands in many a file.
+        homes = [os.path.join(home, "") for home in [os.path.expanduser("~")] if os.path.isabs(home)]
+        found = installed.leak(self.job.tree, [self.job.work, *homes])
         if found:
             raise ContainerlessError(
                 f"{found} holds the path of the build folder or of the builder's home, so it would differ elsewhere"
