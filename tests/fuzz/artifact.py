@@ -33,7 +33,7 @@ from pathlib import Path
 from ..unit.plugins.module_utils.documents import MANIFEST
 from . import archives
 from .archives import Item
-from .jail import Good, Hang, Jail, Verdict, make_good
+from .jail import Good, Hang, Jail, Verdict, make_good, memory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INPUTS = 120_000
@@ -185,14 +185,14 @@ def _too_long(*_: object) -> None:
     raise Hang(f"more than {INPUT_SECONDS} seconds")
 
 
-def _child(seed: int) -> None:
+def _child(seed: int, folder: str) -> None:
     """Read "kind start stop" from each line of stdin, answer with a line of JSON."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, _too_long)
-    with tempfile.TemporaryDirectory() as folder, closing(Jail()) as jail:
-        bench = make_bench(Path(folder), jail, seed)
+    with tempfile.TemporaryDirectory(dir=folder) as good, closing(Jail(folder)) as jail:
+        bench = make_bench(Path(good), jail, seed)
         print(json.dumps({"bits": bits_of(bench)}), flush=True)
         for line in sys.stdin:
             kind, start, stop = line.split()
@@ -206,10 +206,12 @@ class Reader:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
+        # Ours, so that nothing stays of a process that was killed.
+        self._folder = tempfile.TemporaryDirectory(prefix="containerless-fuzz-", dir=memory())
         self._start()
 
     def _start(self) -> None:
-        argv = [sys.executable, "-B", "-m", __spec__.name, "--child", "--seed", str(self._seed)]
+        argv = [sys.executable, "-B", "-m", __spec__.name, "--child", self._folder.name, "--seed", str(self._seed)]
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         hello = self._answer()
         if hello is None:
@@ -242,6 +244,7 @@ class Reader:
     def close(self) -> None:
         self._close_pipes()
         self._process.wait()
+        self._folder.cleanup()
 
     def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
@@ -307,7 +310,7 @@ def _arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--report", type=Path, help="file for the table, in Markdown")
     parser.add_argument("--kind", choices=sorted(KINDS), help="of the one input to make again")
     parser.add_argument("--only", type=int, help="number of the one input to make again")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--child", metavar="FOLDER", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 
@@ -322,7 +325,7 @@ def main() -> int:
     """Run what the command line says; return the exit code."""
     wanted = _arguments()
     if wanted.child:
-        _child(wanted.seed)
+        _child(wanted.seed, wanted.child)
         return 0
     if wanted.only is not None:
         return _one(wanted.kind or "tar", wanted.only, wanted.seed)

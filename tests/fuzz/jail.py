@@ -49,6 +49,11 @@ REASONS = [
 ]
 
 
+def memory() -> str | None:
+    """Return the folder whose files stand in memory, where there is one."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
 class Hang(BaseException):
     """One input took too long; no OSError, which the reader may catch."""
 
@@ -71,10 +76,9 @@ class Jail:
     The working folder of the process is moved there, so that an absolute path through /proc/self/cwd is seen too.
     """
 
-    def __init__(self) -> None:
-        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    def __init__(self, folder: str | None = None) -> None:
         self._was = os.getcwd()
-        self.base = Path(tempfile.mkdtemp(prefix="containerless-fuzz-", dir=memory))
+        self.base = Path(tempfile.mkdtemp(prefix="containerless-fuzz-", dir=folder or memory()))
         self.base.chmod(0o755)
         (self.base / "sentinel").write_text("untouched")
         (self.base / "folder").mkdir()

@@ -116,7 +116,7 @@ def _by_program(blob: t.BinaryIO) -> t.Generator[bytes, None, None]:
         out, err = t.cast("t.Any", process.stdout), t.cast("t.Any", process.stderr)
         try:
             yield from iter(lambda: out.read1(CHUNK), b"")
-            said = err.read().decode("utf-8", "replace").strip()
+            said = " ".join(err.read().decode("utf-8", "replace").split())
             if process.wait():
                 raise _damaged(said or f"zstd: exit status {process.returncode}")
         finally:

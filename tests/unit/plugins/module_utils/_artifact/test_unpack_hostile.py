@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.containerless.django.tests.fuzz import archives
 from ansible_collections.containerless.django.tests.fuzz.archives import Item, archive
-from ansible_collections.containerless.django.tests.fuzz.artifact import TINY, good_blob, make_bench
+from ansible_collections.containerless.django.tests.fuzz.artifact import TINY, Bench, good_blob, make_bench
 from ansible_collections.containerless.django.tests.fuzz.jail import Good, Jail
 
 from .test_tar import HOSTILE
@@ -30,9 +30,14 @@ def jail() -> t.Iterator[Jail]:
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Good:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     with closing(Jail()) as jail:
-        return make_bench(tmp_path_factory.mktemp("good"), jail, 1).good
+        return make_bench(tmp_path_factory.mktemp("good"), jail, 1)
+
+
+@pytest.fixture(scope="module")
+def good(bench: Bench) -> Good:
+    return bench.good
 
 
 @pytest.mark.parametrize(("data", "reason"), HOSTILE, ids=[reason for _, reason in HOSTILE])
@@ -129,6 +134,16 @@ def test_a_flipped_bit_in_any_byte_of_a_gzip_blob_never_gives_another_tree(jail:
         taken += [at] if verdict.kind == "accepted" else []
     # Time, level and system in the header, and what pads the last bits.
     assert len(taken) < 20, taken
+
+
+def test_a_zstd_frame_that_wants_much_memory_is_refused_in_one_line(jail: Jail, bench: Bench) -> None:
+    if not bench.frame:
+        pytest.skip("no zstd program here")
+    # The largest window that a header can name: 3.75 TiB (RFC 8878, 3.1.1.1.2).
+    greedy = bench.frame[:5] + b"\xff" + bench.frame[6:]
+    verdict = jail.install(greedy, "zstd", bench.good.manifest, bench.good.listing)
+    assert verdict.kind == "refused", verdict
+    assert "too much memory" in verdict.why
 
 
 def test_the_jail_sees_what_it_is_there_for(monkeypatch: pytest.MonkeyPatch) -> None:
