@@ -100,6 +100,12 @@ def test_data_after_the_end_is_refused(encoding: str, tail: bytes | str) -> None
         read(blob + more, encoding)
 
 
+def test_data_after_the_end_is_refused_where_a_read_ends_with_the_stream() -> None:
+    blob = next(blob for size in range(65536, 65000, -1) if len(blob := packed(LARGE[:size], "gzip")) == 65536)
+    with pytest.raises(ContainerlessError, match="data after its end"):
+        read(blob + b"x", "gzip")
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("blob", [b"<html>not found</html>", SKIPPABLE, bytes(100), packed(SMALL, "gzip")[1:]])
 def test_something_else_is_refused(encoding: str, blob: bytes) -> None:

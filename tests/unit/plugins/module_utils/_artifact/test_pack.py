@@ -55,6 +55,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_tree(tmp_path_factory.mktemp("stage"))
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a tree of 11 MB: zstd gives nothing out of less, and does it the same way with and without threads."""
+    return make_tree(tmp_path_factory.mktemp("large"), [3_500_000])
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, None])
 def test_one_pass_writes_all_encodings_and_says_what_they_are(threads: int | None, root: str, tmp_path: Path) -> None:
     told, blobs = pack.pack(root, str(tmp_path), 1, ENCODINGS, threads)
@@ -70,8 +76,8 @@ def test_one_pass_writes_all_encodings_and_says_what_they_are(threads: int | Non
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_the_number_of_threads_changes_no_byte(encoding: str, root: str, tmp_path: Path) -> None:
-    assert len({pack.pack(root, str(tmp_path), 1, [encoding], threads)[1][encoding] for threads in (1, 2, 3)}) == 1
+def test_the_number_of_threads_changes_no_byte(encoding: str, large: str, tmp_path: Path) -> None:
+    assert len({pack.pack(large, str(tmp_path), 1, [encoding], threads)[1][encoding] for threads in (1, 2, 3)}) == 1
 
 
 @pytest.mark.skipif(zlib.ZLIB_RUNTIME_VERSION != "1.2.13", reason="every zlib may write other bytes")
@@ -139,11 +145,19 @@ def test_a_zstd_that_is_missing_or_fails_leaves_nothing(
     assert not children("zstd")
 
 
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a tree of so much noise that zstd writes before it has read all."""
+    root = tmp_path_factory.mktemp("endless")
+    (root / "noise.bin").write_bytes(noise(4_500_000) * 10)
+    return str(root)
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_a_full_disk_is_said_and_leaves_nothing(encoding: str, root: str, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_and_leaves_nothing(encoding: str, endless: str, tmp_path: Path) -> None:
     (tmp_path / f"blob.{encoding}").symlink_to("/dev/full")
     with pytest.raises(ContainerlessError, match="can't pack the artifact: .*No space left on device"):
-        pack.pack(root, str(tmp_path), 1, ENCODINGS)
+        pack.pack(endless, str(tmp_path), 1, [encoding])
     assert not list(tmp_path.iterdir())
     assert not children("zstd")
 

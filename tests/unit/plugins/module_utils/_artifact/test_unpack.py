@@ -240,6 +240,18 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_tree_that_is_not_on_the_disk_gets_no_name(
+    artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(unpack, "_flush", failing)
+    with pytest.raises(ContainerlessError, match="Input/output error"):
+        install(artifact, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @PROPERTY
 @given(at=st.integers(0, 10**6), patch=st.binary(min_size=1, max_size=8), encoding=st.sampled_from(ENCODINGS))
 def test_tampered_blobs_never_pass(
