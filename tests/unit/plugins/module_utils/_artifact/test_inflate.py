@@ -22,7 +22,7 @@ NO_LIBRARY = sys.version_info < (3, 14)
 needs_zstd = pytest.mark.skipif("zstd" not in inflate.readable(), reason="nothing here reads zstd")
 ENCODINGS = ["gzip", pytest.param("zstd", marks=needs_zstd)]
 SMALL = b"".join(b"VALUE_%d = %d\n" % (line, line) for line in range(40))
-LARGE = random.Random(1).randbytes(100_000) if hasattr(random.Random, "randbytes") else bytes(100_000)
+LARGE = random.Random(1).randbytes(100_000)
 
 
 def packed(data: bytes, encoding: str, *options: str) -> bytes:

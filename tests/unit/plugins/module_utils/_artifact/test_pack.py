@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import os
+import random
 import shutil
 import subprocess
 import typing as t
@@ -149,7 +150,7 @@ def test_a_zstd_that_is_missing_or_fails_leaves_nothing(
 def endless(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return a tree of so much noise that zstd writes before it has read all."""
     root = tmp_path_factory.mktemp("endless")
-    (root / "noise.bin").write_bytes(noise(4_500_000) * 10)
+    (root / "noise.bin").write_bytes(random.Random(1).randbytes(45_000_000))
     return str(root)
 
 
