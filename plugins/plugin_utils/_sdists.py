@@ -3,7 +3,8 @@
 
 """Source distributions that a project names, and the wheels that their builds need, for the target's platform.
 
-Only read here, never run: what a build needs is what `[build-system]` says (PEP 518), plus what the project adds.
+Only read here, never run: what a build needs is what `[build-system]` says (PEP 518), plus what the project adds. What
+is needed and itself one of these sdists is built before (PyGObject needs pycairo, and neither has wheels).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tomllib
 import typing as t
 import zipfile
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from ..module_utils._artifact import lock
@@ -52,17 +54,19 @@ _UNDATED = "is missing an upload date"
 
 @dataclass(frozen=True)
 class Sdist:
-    """A source distribution in the cache, and the wheels that its build needs."""
+    """A source distribution in the cache; its build needs the wheels `requires`, and comes after the sdists `after`."""
 
     pin: Pin
     path: Path
     sha256: str
     requires: list[Wheel]
+    after: list[str]
 
     @property
-    def told(self) -> dict[str, str]:
+    def told(self) -> dict[str, t.Any]:
         """What the build host is told of it."""
-        return {"name": self.pin.name, "version": self.pin.version, "file": self.path.name, "sha256": self.sha256}
+        facts = {"name": self.pin.name, "version": self.pin.version, "file": self.path.name, "sha256": self.sha256}
+        return {**facts, "after": self.after}
 
 
 def sdists_for(
@@ -74,19 +78,46 @@ def sdists_for(
     build_requires: Mapping[str, Sequence[str]],
     before: int,
 ) -> list[Sdist]:
-    """Return the sdists of pins that have no wheel, with their build requirements as of `before` (epoch seconds)."""
+    """Return the sdists of pins that have no wheel, in the order in which they can be built.
+
+    Their build requirements are those as of `before` (epoch seconds). Raises where two need each other.
+    """
     need_packaging()
     found, _fetched = collect(pins, Cache(folder, platform), index, [pin.name for pin in pins])
-    sdists: list[Sdist] = []
+    sdists: dict[str, Sdist] = {}
     for pin in pins:
         kept = found[pin.name]
         if kept is None or kept.is_wheel:
             what = "has a wheel" if kept else f"is not offered as a sdist with a hash of {pin.where}"
             raise ContainerlessError(f"{pin.name}=={pin.version} can't be built from source: it {what}")
-        wanted = [*requires_of(kept.path), *build_requires.get(pin.name, ())]
+        said = [*requires_of(kept.path), *build_requires.get(pin.name, ())]
+        after, wanted = _own(said, [other for other in pins if other.name != pin.name], platform, pin.name)
         resolver = Resolver(platform, folder, index, before)
-        sdists.append(Sdist(pin, kept.path, kept.sha256, resolver.wheels(wanted, pin.name)))
-    return sdists
+        sdists[pin.name] = Sdist(pin, kept.path, kept.sha256, resolver.wheels(wanted, pin.name), after)
+    try:
+        order = TopologicalSorter({name: sdist.after for name, sdist in sdists.items()}).static_order()
+        return [sdists[name] for name in order]
+    except CycleError as exc:
+        raise ContainerlessError(
+            f"the builds of {' and '.join(sorted(set(exc.args[1])))} need each other; one of them has to come as a"
+            " wheel, in app_build_wheelhouse or from an index of your own"
+        ) from None
+
+
+def _own(requires: list[str], pins: list[Pin], platform: Platform, name: str) -> tuple[list[str], list[str]]:
+    """Return the names of pins that satisfy some of a build's requirements, sorted, and the other requirements."""
+    versions = {pin.name: pin.version for pin in pins}
+    after: set[str] = set()
+    others: list[str] = []
+    for text in requires:
+        need = Requirement(_checked(text, _where(name)))
+        own = lock.normalised(need.name)
+        applies = not need.marker or need.marker.evaluate(t.cast("t.Any", platform.markers))
+        if applies and own in versions and need.specifier.contains(versions[own], prereleases=True):
+            after.add(own)
+        else:
+            others.append(text)
+    return sorted(after), others
 
 
 def project_requires(source: Source, declared: Settings, platform: Platform, folder: Path, index: Index) -> list[Wheel]:
@@ -162,7 +193,7 @@ class Resolver:
 
     def wheels(self, requires: Sequence[str], name: str) -> list[Wheel]:
         """Return the wheels of a build's requirements with all that they depend on. Raises, naming whose they are."""
-        where = "the build requirements of " + ("the project" if name == OF_PROJECT else name)
+        where = _where(name)
         wanted = sorted({_checked(item, where) for item in requires})
         if not wanted:
             return []
@@ -205,7 +236,8 @@ class Resolver:
             reason = " ".join(line for line in lines if line and not line.startswith("warning:"))
             raise ContainerlessError(
                 f"{where} ({', '.join(wanted)}) have no wheels for {self.platform.name} as of {day}: {reason};"
-                f' name others below [tool.containerless.build-requires] in pyproject.toml: {name} = ["..."]'
+                f' bound it below [tool.containerless.build-requires] in pyproject.toml ({name} = ["..."]),'
+                " or pin what has no wheel in the lock and name it among sdists too: it is built first then"
             )
         return locked
 
@@ -220,6 +252,10 @@ class Resolver:
         )
         # uv masks passwords itself; user names may be tokens.
         return done.returncode, done.stdout, re.sub(r"//[^/@\s]+@", "//", done.stderr)
+
+
+def _where(name: str) -> str:
+    return "the build requirements of " + ("the project" if name == OF_PROJECT else name)
 
 
 def _checked(text: str, where: str) -> str:

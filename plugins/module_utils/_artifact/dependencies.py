@@ -9,8 +9,8 @@ and compiled, and its bytes stand in a blob whose digest the control node has ch
 
 from __future__ import annotations
 
-import csv
 import os
+import shutil
 import typing as t
 from pathlib import Path
 
@@ -34,18 +34,28 @@ def take_over(job: Job) -> None:
     Path(job.venv, "bin").mkdir(exist_ok=True)
     Path(job.venv, "bin/python").symlink_to(interpreter)
     for name in job.inputs["layer"]["projects"]:
-        argv = [*job.uv, "pip", "uninstall", "--quiet", "--python", f"{job.venv}/bin/python", name]
-        job.commands.run(argv, f"removing the earlier {name}")
+        installed.uninstall(job.venv, name)
 
 
 def build_sdists(job: Job) -> None:
-    """Build the named sdists to wheels, and lock those by their digest."""
+    """Build the named sdists to wheels, and lock those by their digest; the builds after them may need them."""
+    made: dict[str, tuple[str, str]] = {}
     for item in job.inputs["sdists"]:
+        for name in item["after"]:
+            line, file = made[name]
+            _append(job.at("in/build", item["name"], "requirements.txt"), line)
+            shutil.copyfile(job.at("in/wheels", file), job.at("in/build/wheels", file))
         wheel = _build_wheel(job, item["name"], job.at("in/sdists", item["file"]), f"{item['name']} {item['version']}")
-        with open(job.at("in/requirements.txt"), "a", encoding="utf-8") as lines:
-            lines.write(f"{item['name']}=={item['version']} --hash=sha256:{wheel['sha256']}\n")
+        line = f"{item['name']}=={item['version']} --hash=sha256:{wheel['sha256']}\n"
+        _append(job.at("in/requirements.txt"), line)
+        made[item["name"]] = (line, wheel["file"])
         origin = {"kind": "sdist", "file": item["file"], "sha256": item["sha256"]}
         _add(job, {"name": item["name"], "version": item["version"], **wheel, "built_from": origin})
+
+
+def _append(path: str, line: str) -> None:
+    with open(path, "a", encoding="utf-8") as lines:
+        lines.write(line)
 
 
 def _add(job: Job, distribution: dict[str, t.Any]) -> None:
@@ -56,6 +66,7 @@ def _add(job: Job, distribution: dict[str, t.Any]) -> None:
 
 def _build_wheel(job: Job, name: str, source: str, what: str) -> dict[str, str]:
     """Build one wheel into the folder of the others; return its file and digest."""
+    before = job.listing()
     made = wheelhouse.build(
         job.commands,
         uv=job.uv,
@@ -66,6 +77,9 @@ def _build_wheel(job: Job, name: str, source: str, what: str) -> dict[str, str]:
         wheels=job.commands.own(job.at("in/build/wheels")),
         what=what,
     )
+    changed = job.changed(before)
+    if changed:
+        raise ContainerlessError(f"building {what} changed {changed}, which is no part of the build's own folder")
     wheels = Path(job.commands.own(job.at("in/wheels")))
     path = Path(made).rename(wheels / Path(made).name)
     return {"file": path.name, "sha256": canonical.sha256(path.read_bytes())}
@@ -125,14 +139,6 @@ def add_project(job: Job) -> None:
     installed.verify(job.venv)
     _check_complete(job)
     # Apart from the rest, so that the rest has the same bytes whether it was taken over or not.
-    job.compile("venv", *_modules(job, name))
-
-
-def _modules(job: Job, name: str) -> list[str]:
-    site = installed.site_packages(job.venv)
-    found: list[str] = []
-    for info in site.glob("*.dist-info"):
-        if normalised(info.name.split("-")[0]) == name:
-            with (info / "RECORD").open(encoding="utf-8", newline="") as source:
-                found += [str(site / row[0]) for row in csv.reader(source) if row[0].endswith(".py")]
-    return sorted(found)
+    modules = [str(path) for path in installed.own_files(job.venv, name) if path.suffix == ".py"]
+    if modules:
+        job.compile("venv", *modules)

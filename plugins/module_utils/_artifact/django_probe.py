@@ -22,10 +22,10 @@ class CannotCollect(Exception):
     """A sentence for the user."""
 
 
-def collect(static_root: str, ignore: list[str]) -> dict[str, t.Any]:
+def collect(static_root: str, ignore: list[str], own_root: object) -> dict[str, t.Any]:
     """Collect into static_root; a project without staticfiles, or whose files live elsewhere, has none to collect.
 
-    `ignore` holds patterns as `collectstatic --ignore` takes them.
+    `ignore` holds patterns as `collectstatic --ignore` takes them; `own_root` is what the settings call STATIC_ROOT.
     """
     from django.apps import apps
     from django.core.files.storage import FileSystemStorage
@@ -39,8 +39,16 @@ def collect(static_root: str, ignore: list[str]) -> dict[str, t.Any]:
         return NOTHING
     if Path(staticfiles_storage.location) != Path(static_root):
         raise CannotCollect("STORAGES['staticfiles'] names a location; leave it out, STATIC_ROOT is set by the build")
+    manifest = getattr(staticfiles_storage, "manifest_name", None)
+    # A host sets the variable; a storage that looks for the names of its files elsewhere fails on every page.
+    beside = getattr(getattr(staticfiles_storage, "manifest_storage", None), "location", None)
+    if manifest and beside == staticfiles_storage.location and Path(str(own_root or "")) != Path(static_root):
+        raise CannotCollect(
+            f"{type(staticfiles_storage).__name__} would look for {manifest} in STATIC_ROOT {str(own_root)!r}, where a"
+            ' host has none; write STATIC_ROOT = os.environ["STATIC_ROOT"] in the settings'
+        )
     call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=ignore)
-    return {"collected": True, "manifest": getattr(staticfiles_storage, "manifest_name", None)}
+    return {"collected": True, "manifest": manifest}
 
 
 def answer(static_root: str, static: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -50,7 +58,7 @@ def answer(static_root: str, static: dict[str, t.Any]) -> dict[str, t.Any]:
 
     # Names, never values: what the next release changes is worth a line.
     names = sorted(name for name in dir(settings) if name.isupper() and settings.is_overridden(name))
-    settings.STATIC_ROOT = static_root
+    own_root, settings.STATIC_ROOT = settings.STATIC_ROOT, static_root
     django.setup()
     from django.db.migrations.loader import MigrationLoader
     from django.db.migrations.state import ProjectState
@@ -58,7 +66,7 @@ def answer(static_root: str, static: dict[str, t.Any]) -> dict[str, t.Any]:
     return {
         "version": django.get_version(),
         "settings": names,
-        "static": collect(static_root, static["ignore"]) if static["collect"] else NOTHING,
+        "static": collect(static_root, static["ignore"], own_root) if static["collect"] else NOTHING,
         "migrations": migrations.read(MigrationLoader(None), ProjectState()),
     }
 

@@ -24,12 +24,15 @@ def throwaway(name: str) -> str:
     return canonical.sha256(f"containerless build {name}".encode())
 
 
-def ask(job: Job) -> tuple[dict[str, t.Any] | None, dict[str, t.Any] | None]:
-    """Collect static files, read all migrations; return what the manifest says of Django and of static files."""
+def ask(job: Job, *, compiled: bool) -> tuple[dict[str, t.Any] | None, dict[str, t.Any] | None]:
+    """Collect static files, read all migrations; return what the manifest says of Django and of static files.
+
+    `compiled`: all bytecode of the environment is written, so none of it may change.
+    """
     settings, manage = job.inputs["settings_module"], job.inputs["manage"]
     if settings is None:
         return None, None
-    answer = _run_probe(job, settings, manage)
+    answer = _run_probe(job, settings, manage, compiled=compiled)
     django = {
         "version": answer["version"],
         "settings_module": settings,
@@ -40,7 +43,7 @@ def ask(job: Job) -> tuple[dict[str, t.Any] | None, dict[str, t.Any] | None]:
     return django, _static(Path(job.tree, STATIC), answer["static"])
 
 
-def _run_probe(job: Job, settings: str, manage: str | None) -> dict[str, t.Any]:
+def _run_probe(job: Job, settings: str, manage: str | None, *, compiled: bool) -> dict[str, t.Any]:
     package = Path(job.commands.own(job.at("probe/containerless_probe")))
     for name in (django_probe.__name__, migrations.__name__):
         file = name.rpartition(".")[2] + ".py"
@@ -51,18 +54,16 @@ def _run_probe(job: Job, settings: str, manage: str | None) -> dict[str, t.Any]:
     Path(job.at("probe/request.json")).write_text(json.dumps(request), encoding="utf-8")
     job.commands.own(job.at("answer"))
     probe = ["-m", "containerless_probe.django_probe", job.at("probe/request.json"), job.at("answer/json")]
-    before = job.listing("app", "venv")
+    before = job.listing(free=STATIC, bytecode=compiled)
     job.commands.run(
         [f"{job.venv}/bin/python", *probe],
         f"collecting static files and reading migrations with {settings}",
         cwd=str(Path(job.tree, "app", manage or "manage.py").parent),
         env=_environment(job, settings, static),
     )
-    changed = sorted(before ^ job.listing("app", "venv"))
+    changed = job.changed(before, free=STATIC, bytecode=compiled)
     if changed:
-        raise ContainerlessError(
-            f"{settings} wrote {changed[0][0]} while it was loaded; the tree is read-only on a host"
-        )
+        raise ContainerlessError(f"{settings} wrote {changed} while it was loaded; the tree is read-only on a host")
     return t.cast("dict[str, t.Any]", json.loads(Path(job.at("answer/json")).read_text(encoding="utf-8")))
 
 

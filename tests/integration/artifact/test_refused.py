@@ -51,6 +51,10 @@ COMMITS: dict[str, tuple[list[Files], list[str]]] = {
         [DJANGO, settings('open(__file__ + ".log", "w").close()\n')],
         ["blog.settings", "app/blog/settings.py.log", "read-only"],
     ),
+    "settings whose storage looks elsewhere": (
+        [DJANGO, settings('STATIC_ROOT = "/srv/static"\n')],
+        ["blog.settings", "/srv/static", 'os.environ["STATIC_ROOT"]'],
+    ),
     "settings that fail": ([DJANGO, settings("import nothing_there\n")], ["blog.settings", "nothing_there"]),
     "a build command that writes where it is": (
         [WSGI, build_command("import os; open('where', 'w').write(os.getcwd())\n")],

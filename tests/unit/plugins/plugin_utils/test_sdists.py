@@ -59,10 +59,52 @@ def test_a_sdist_and_what_its_build_needs_come_from_the_wheelhouse_and_nothing_o
             build_requires={"thing-one": ("extra",), "another": ("nothing-that-exists",)},
             before=NOON,
         )
-        assert sdist.told == {"name": "thing-one", "version": "1.0", "file": "Thing_One-1.0.tar.gz", "sha256": digest}
+        told = {"name": "thing-one", "version": "1.0", "file": "Thing_One-1.0.tar.gz", "sha256": digest, "after": []}
+        assert sdist.told == told
         assert [wheel.path.name for wheel in sdist.requires] == needs
         assert sdist.path.is_file()
     assert not (tmp_path / "ran").exists()
+
+
+def pinned(house: Path, needs: dict[str, tuple[str, ...]]) -> list[Pin]:
+    """Make sdists that need each other; return their pins."""
+    made = {name: make_sdist(house, name, {"pyproject.toml": system(*said)}) for name, said in needs.items()}
+    return [Pin(name, "1.0", "", (digest,), "uv.lock") for name, digest in made.items()]
+
+
+@pytest.mark.parametrize(
+    ("needs", "after", "wheels"),
+    [
+        ({"a": ("b>=1", "wheel"), "b": ()}, ["b"], ["wheel"]),
+        ({"a": ("B", "c"), "b": ("c",), "c": ()}, ["b", "c"], []),
+        ({"a": ("b; python_version<'3'", "wheel"), "b": ()}, [], ["wheel"]),
+    ],
+    ids=["one", "a chain", "not on this platform"],
+)
+def test_a_build_that_needs_another_sdist_comes_after_it(
+    house: Path, needs: dict[str, tuple[str, ...]], after: list[str], wheels: list[str]
+) -> None:
+    index = Index(wheelhouse=house)
+    found = sdists_for(pinned(house, needs), BOOKWORM, house.parent / "cache", index, build_requires={}, before=NOON)
+    names = [sdist.pin.name for sdist in found]
+    assert sorted(names) == sorted(needs)
+    for sdist in found:
+        assert set(sdist.after) <= set(names[: names.index(sdist.pin.name)])
+    (last,) = [sdist for sdist in found if sdist.pin.name == "a"]
+    assert (last.after, last.told["after"], [wheel.pin.name for wheel in last.requires]) == (after, after, wheels)
+
+
+@pytest.mark.parametrize("need", ["a", "b>=2"], ids=["itself", "another version"])
+def test_a_sdist_that_is_not_the_needed_one_is_no_help(house: Path, need: str) -> None:
+    pins = pinned(house, {"a": (need,), "b": ()})
+    with pytest.raises(ContainerlessError, match="pin what has no wheel in the lock and name it among sdists too"):
+        sdists_for(pins, BOOKWORM, house.parent / "cache", Index(wheelhouse=house), build_requires={}, before=NOON)
+
+
+def test_builds_that_need_each_other_are_refused_by_name(tmp_path: Path, house: Path) -> None:
+    pins = pinned(house, {"a": ("b",), "b": ("c",), "c": ("a",), "d": ()})
+    with pytest.raises(ContainerlessError, match="^the builds of a and b and c need each other"):
+        sdists_for(pins, BOOKWORM, tmp_path / "cache", Index(wheelhouse=house), build_requires={}, before=NOON)
 
 
 @pytest.mark.parametrize("kind", ["tar.gz", "zip"])
@@ -146,7 +188,7 @@ def test_build_requirements_without_wheels_are_refused_with_the_table_to_change(
     resolver = Resolver(BOOKWORM, house.parent / "cache", Index(wheelhouse=house), NOON)
     fault = (
         r"^the build requirements of thing \(cython-like, wheel\) have no wheels for debian12 as of 2023-11-15T12:00:00"
-        r"Z: .* below \[tool.containerless.build-requires\] in pyproject.toml: thing = "
+        r"Z: .* below \[tool.containerless.build-requires\] in pyproject.toml \(thing = "
     )
     with pytest.raises(ContainerlessError, match=fault) as caught:
         resolver.wheels(["cython-like", "wheel"], "thing")
