@@ -231,7 +231,7 @@ def write_bundle(dest: Path, project: Project, parts: Parts, told: dict[str, t.A
     }
     if parts.layer:
         files["layer"] = parts.layer.blob
-    if told["package"] or not parts.layer or parts.layer.projects:
+    if told["package"] or not parts.layer:
         files["uv"] = uv.resolve()
     with tarfile.open(dest, "w") as bundle:
         for name, data in documents.items():

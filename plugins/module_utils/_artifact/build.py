@@ -73,6 +73,18 @@ def choose_folder(wanted: str, bundle: str) -> str:
     )
 
 
+def remove(folder: str) -> None:
+    """Remove a folder with all below it, also what even its owner may not change: Go keeps its modules like that."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if os.path.lexists(folder):
+        for place, folders, _files in os.walk(folder):
+            for name in folders:
+                path = os.path.join(place, name)
+                if not os.path.islink(path):
+                    os.chmod(path, 0o700)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @dataclass
 class Build:
     """The steps of one build, and the documents that they fill."""
@@ -103,6 +115,8 @@ class Build:
             yield "bytecode", self.wait
             yield "package", lambda: dependencies.add_project(job)
         if job.inputs["commands"]:
+            # They may change nothing of the environment, so it has to be complete.
+            yield "bytecode", self.wait
             yield "commands", lambda: app_code.run_commands(job)
         yield "exclude", lambda: app_code.exclude(job)
         yield "django", self.ask_django
@@ -119,7 +133,8 @@ class Build:
 
     def ask_django(self) -> None:
         """Collect static files and read all migrations."""
-        self.django, self.static = django_steps.ask(self.job)
+        compiled = self.compiling is None or self.compiling.done()
+        self.django, self.static = django_steps.ask(self.job, compiled=compiled)
 
     def scan(self) -> None:
         """Take out what belongs to this machine, and refuse what still names its folders."""
@@ -224,5 +239,5 @@ def build(bundle: str, out: str, folder: str, python: str) -> Built:
         return Built(doing.manifest, document, doing.sbom, seconds, job.warnings)
     finally:
         begin = time.monotonic()
-        shutil.rmtree(work, ignore_errors=True)
+        remove(work)
         seconds["clean"] = round(time.monotonic() - begin, 2)

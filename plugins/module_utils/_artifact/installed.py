@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import glob
 import hashlib
 import os
 import re
@@ -134,6 +135,31 @@ def names(venv: str) -> dict[str, str]:
     """Return the version of each installed distribution by its normalised name."""
     stems = (info.name[: -len(".dist-info")].split("-") for info in site_packages(venv).glob("*.dist-info"))
     return {normalised(stem[0]): stem[1] for stem in stems}
+
+
+def own_files(venv: str, name: str) -> list[Path]:
+    """Return the files of a distribution, by its normalised name, that no other one brings too; sorted."""
+    mine: set[Path] = set()
+    others: set[Path] = set()
+    for info in site_packages(venv).glob("*.dist-info"):
+        files = mine if normalised(info.name.split("-")[0]) == name else others
+        files.update(path for path, _kind, _size in _record(info, venv))
+    return sorted(mine - others)
+
+
+def uninstall(venv: str, name: str) -> None:
+    """Remove a distribution as if it had never been there; uv would take its neighbours' bytecode, and leave some."""
+    root = Path(os.path.abspath(venv))
+    keep = {root / "bin", site_packages(str(root)), *site_packages(str(root)).parents}
+    for path in own_files(str(root), name):
+        bytecode = path.parent.joinpath("__pycache__").glob(f"{glob.escape(path.stem)}.*.pyc")
+        for item in (path, *(bytecode if path.suffix == ".py" else ())):
+            item.unlink(missing_ok=True)
+        for folder in (path.parent / "__pycache__", path.parent, *path.parent.parents):
+            if folder in keep or (folder.is_dir() and any(folder.iterdir())):
+                break
+            if folder.is_dir():
+                folder.rmdir()
 
 
 def prune(venv: str) -> None:

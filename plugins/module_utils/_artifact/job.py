@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import typing as t
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .._core.errors import ContainerlessError
 from . import runner
+
+#: Path in the tree, mode, size in bytes, time of the last change of any kind in nanoseconds.
+Entry = tuple[str, int, int, int]
 
 #: A file in the folder of the results: one line, the step that is under way.
 PROGRESS = "progress"
@@ -99,7 +103,7 @@ class Job:
 
         One process a tree, in order: what is compiled before can decide bytes (cpython issue 129724).
         """
-        argv = [self.python, "-I", "-m", "compileall", "-q", "-j", "1", "--invalidation-mode", "unchecked-hash"]
+        argv = [self.python, "-I", "-m", "compileall", "-q", "-f", "-j", "1", "--invalidation-mode", "unchecked-hash"]
         return self.commands.call([*argv, "-s", self.tree, *(below or (f"{self.tree}/{name}",))], cwd=self.work)
 
     def remove(self, path: str) -> None:
@@ -109,14 +113,24 @@ class Job:
         else:
             os.unlink(path)
 
-    def listing(self, *tops: str) -> set[tuple[str, int, int]]:
-        """Return path, size and time of every file below folders of the tree; bytecode is being written meanwhile."""
-        found: set[tuple[str, int, int]] = set()
-        for top in tops:
-            for folder, folders, names in os.walk(os.path.join(self.tree, top)):
+    def listing(self, *, free: str = "", bytecode: bool = True) -> set[Entry]:
+        """Return what stands in the tree, the folder `free` in it left out; `bytecode` too, unless it is being written.
+
+        The time is ctime, which no program but the kernel sets; folders have none, as bytecode is written into them.
+        """
+        found: set[Entry] = set()
+        for folder, folders, names in os.walk(self.tree):
+            if folder == self.tree:
+                folders[:] = [name for name in folders if name != free]
+            if not bytecode:
                 folders[:] = [name for name in folders if name != "__pycache__"]
-                for name in names:
-                    path = os.path.join(folder, name)
-                    facts = os.lstat(path)
-                    found.add((os.path.relpath(path, self.tree), facts.st_size, facts.st_mtime_ns))
+            for name in (*folders, *names):
+                path = os.path.join(folder, name)
+                facts = os.lstat(path)
+                marks = (0, 0) if stat.S_ISDIR(facts.st_mode) else (facts.st_size, facts.st_ctime_ns)
+                found.add((os.path.relpath(path, self.tree), facts.st_mode, *marks))
         return found
+
+    def changed(self, before: set[Entry], *, free: str = "", bytecode: bool = True) -> str | None:
+        """Return the first path that is not as it was, or None."""
+        return min((entry[0] for entry in before ^ self.listing(free=free, bytecode=bytecode)), default=None)

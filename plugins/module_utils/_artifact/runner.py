@@ -16,7 +16,8 @@ from .._core.errors import ContainerlessError
 PATH = "/usr/local/bin:/usr/bin:/bin"
 #: Debian's user of nobody: a build that starts as root goes on as this one.
 NOBODY = 65534
-_NO_NETWORK = ("unshare", "--user", "--map-current-user", "--net", "--")
+#: The first process of a PID namespace takes all the others with it when it ends (pid_namespaces(7)).
+_ALONE = ("unshare", "--user", "--map-current-user", "--net", "--pid", "--fork", "--kill-child", "--")
 _TAIL = 2000
 
 
@@ -47,7 +48,10 @@ def tail(text: str) -> str:
 
 @dataclass(frozen=True)
 class Runner:
-    """How commands are started. `user` is a number to change to, or None; `prefix` takes the network away."""
+    """How commands are started. `user` is a number to change to, or None.
+
+    `prefix` takes the network away, and what they leave running.
+    """
 
     env: dict[str, str]
     user: int | None = None
@@ -101,7 +105,7 @@ class Runner:
 def make_runner(env: dict[str, str]) -> Runner:
     """Return a runner for this machine and user."""
     user = NOBODY if os.geteuid() == 0 else None
-    shut = Runner(env, user, _NO_NETWORK)
+    shut = Runner(env, user, _ALONE)
     try:
         works = shut.call(["true"])[0] == 0
     except OSError:
