@@ -44,8 +44,8 @@ def collect(static_root: str, ignore: list[str], own_root: object) -> dict[str, 
     beside = getattr(getattr(staticfiles_storage, "manifest_storage", None), "location", None)
     if manifest and beside == staticfiles_storage.location and Path(str(own_root or "")) != Path(static_root):
         raise CannotCollect(
-            f"{type(staticfiles_storage).__name__} would look for {manifest} in STATIC_ROOT {str(own_root)!r}, where a"
-            ' host has none; write STATIC_ROOT = os.environ["STATIC_ROOT"] in the settings'
+            f"STORAGES['staticfiles'] would look for {manifest} in STATIC_ROOT {str(own_root)!r}, where a host has"
+            ' none; write STATIC_ROOT = os.environ["STATIC_ROOT"] in the settings'
         )
     call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=ignore)
     return {"collected": True, "manifest": manifest}

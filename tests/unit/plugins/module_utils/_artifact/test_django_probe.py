@@ -60,6 +60,6 @@ def test_static_files_are_collected_where_a_host_has_them(
 def test_a_storage_that_would_look_for_its_manifest_elsewhere_is_refused(tmp_path: Path, root: str) -> None:
     done = ask(tmp_path, root, MANIFEST)
     assert done.returncode == 1
-    assert done.stderr.startswith("ManifestStaticFilesStorage would look for staticfiles.json in STATIC_ROOT ")
+    assert done.stderr.startswith("STORAGES['staticfiles'] would look for staticfiles.json in STATIC_ROOT ")
     assert done.stderr.endswith('write STATIC_ROOT = os.environ["STATIC_ROOT"] in the settings\n')
     assert list(tmp_path.glob("static/*")) == [], "nothing is done by half"
