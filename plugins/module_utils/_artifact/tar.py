@@ -41,6 +41,7 @@ _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12x")
 _MAGIC = b"ustar\x0000"
 # A backslash would make sha256sum escape the name; controls, also those of direction, would let it lie in a terminal.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\\\\\u2028-\u202e\u2066-\u2069]")
+_OCTAL = re.compile(rb"[0-7]{1,11}[ \x00]*")
 _FLAGS = {"file": b"0", "directory": b"5", "link": b"2", "pax": b"x"}
 _KINDS = {flag: kind for kind, flag in _FLAGS.items()}
 _REFUSED_KINDS = {
@@ -302,18 +303,18 @@ class _Source:
 
 
 def _number(field: bytes, name: bytes, what: str) -> int:
-    if not re.fullmatch(rb"[0-7]{1,11}[ \x00]*", field):
+    if not _OCTAL.fullmatch(field):
         raise ContainerlessError(f"tar member {shown(name)} has a {what} that is not an octal number")
     return int(field.rstrip(b" \x00"), 8)
 
 
-def _header(block: bytes, where: str) -> Member:
+def _header(block: bytes, source: _Source) -> Member:
     """Return the facts of one header block, PAX headers included."""
     name, mode, _uid, _gid, size, mtime, check, flag, target, magic, *_owner, prefix = _HEADER.unpack(block)
     name, prefix = name.partition(b"\0")[0], prefix.partition(b"\0")[0]
     name = prefix + b"/" + name if prefix else name
     if sum(block) - sum(check) + 8 * 0x20 != _number(check, name, "checksum"):
-        raise ContainerlessError(f"the artifact's tar has a damaged header {where}; fetch it again")
+        raise ContainerlessError(f"the artifact's tar has a damaged header {source.where}; fetch it again")
     if magic != _MAGIC:
         raise ContainerlessError(f"tar member {shown(name)} has no POSIX header")
     if flag not in _KINDS:
@@ -357,7 +358,7 @@ def _members(source: _Source) -> t.Iterator[Member]:
         block = source.exactly(BLOCK, "a header")
         if block == zero:
             break
-        member = _header(block, source.where)
+        member = _header(block, source)
         if member.kind == "pax":
             member = _long_member(source, member)
         source.last = member.name
@@ -371,7 +372,7 @@ def _long_member(source: _Source, head: Member) -> Member:
         raise ContainerlessError(f"tar member {shown(head.name)} is a PAX header of {head.size} bytes {source.where}")
     data = source.exactly(head.size + -head.size % BLOCK, "a PAX header")
     records = _pax(data[: head.size], source.where)
-    member = _header(source.exactly(BLOCK, "a header"), source.where)
+    member = _header(source.exactly(BLOCK, "a header"), source)
     if member.kind == "pax":
         raise ContainerlessError(f"the artifact's tar has a PAX header without a member {source.where}")
     return member._replace(
