@@ -77,11 +77,12 @@ def check_copy(source: Repository, target: Repository, content_id: str, signers:
     if not signers:
         return signed_by(places[0], content_id, ())
     ours, theirs = (place.signatures(content_id) for place in places)
+    principal = check(ours, ARTIFACT, signers, also=theirs)
     if level:
         places = (target, source) if target.record(content_id, level) else (source, target)
         kept, other = (place.signatures(content_id) for place in places)
         check(kept, (f"record-{level}",), signers, also=other)
-    return check(ours, ARTIFACT, signers, also=theirs)
+    return principal
 
 
 def check(signatures: Signatures, names: Iterable[str], signers: Sequence[str], also: Signatures | None = None) -> str:
