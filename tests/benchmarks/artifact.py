@@ -50,7 +50,8 @@ SPDX-License-Identifier: GPL-3.0-or-later
 Made by `make bench-artifact`, which measures both sides of a row in turns, in one run, and ends with 1 when a bar is
 missed. A bar is compared with the ratio of medians; its interval (95 %, bootstrap over pairs) says how much another run
 may differ. The column CPU is the ratio of processor seconds, children included. `tests/benchmarks/*.sh` are what is
-measured against. shiv packs no bytecode: what its compile step makes is lost, and "bare shiv" goes without that step.
+measured against. shiv and pex pack no bytecode of distributions: what the compile step makes for them is lost, and the
+rows "bare shiv" and "bare pex" go without that step.
 
 """
 

@@ -17,7 +17,7 @@ from .projects import Inputs
 
 TOOLS = ("shiv", "pex")
 FLOOR, AHEAD = Bar(1.3), Bar(1, below=True)
-BARS = {"floor": FLOOR, "shiv": AHEAD, "bare shiv": None, "pex --venv": AHEAD}
+BARS = {"floor": FLOOR, "shiv": AHEAD, "bare shiv": None, "pex --venv": AHEAD, "bare pex": None}
 
 
 def build_ours(bench: Bench, inputs: Inputs, bundle: Path, name: str) -> Sample:
@@ -43,7 +43,8 @@ def builders(bench: Bench, inputs: Inputs) -> dict[str, Callable[[], Sample]]:
         "floor": partial(script, "floor", "floor.sh"),
         "shiv": partial(script, "shiv", "shiv.sh", bench.tools, "yes"),
         "bare shiv": partial(script, "shiv-bare", "shiv.sh", bench.tools, "no"),
-        "pex --venv": partial(script, "pex", "pex.sh", bench.tools),
+        "pex --venv": partial(script, "pex", "pex.sh", bench.tools, "yes"),
+        "bare pex": partial(script, "pex-bare", "pex.sh", bench.tools, "no"),
     }
 
 
