@@ -25,6 +25,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"cannot find -l(?P<what>\S+?):? ", "the library {what} is missing: " + _HOST),
     (r"Dependency \"?(?P<what>[\w.+-]+)\"? not found", "the library {what} is missing: " + _HOST),
     (r"[Pp]ackage '?(?P<what>[\w.+-]+)'?,? .*not found", "the library {what} is missing: " + _HOST),
+    (r"[Cc]ould not find (?P<what>[\w.+-]+) (?:lib|header)", "the library {what} is missing: " + _HOST),
     (r"(?P<what>[\w-]+)(?: executable)? not found\b.*", "{what} is missing: " + _HOST),
     (
         r"(?P<what>pg_config|mysql_config|rustc|cargo|cmake|ninja)\b.*(?:not found|No such file)",

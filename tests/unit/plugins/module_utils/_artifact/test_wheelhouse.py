@@ -187,6 +187,7 @@ def test_a_changed_build_requirement_is_refused(place: Path, setuptools: Path) -
         ("/usr/bin/ld: cannot find -lcairo: No such file or directory", "the library cairo is missing"),
         ('ERROR: Dependency "cairo" not found (tried pkg-config)', "the library cairo is missing"),
         ("Package 'libffi', required by 'virtual:world', not found", "the library libffi is missing"),
+        ("Exception: Could not find lz4 lib/headers, please set BORG_LIBLZ4_PREFIX", "the library lz4 is missing"),
         ("Error: pg_config executable not found.", "pg_config is missing"),
         ("error: could not run mysql_config: No such file or directory", "mysql_config is missing"),
         ("ModuleNotFoundError: No module named 'Cython'", "its build needs Cython: name it below [tool.containerless."),
