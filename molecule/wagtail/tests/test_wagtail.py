@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The home page and an uploaded image are served; Pillow runs inside the strict sandbox."""
+"""The home page and an uploaded image are served; Pillow runs inside the strict sandbox; the artifact is signed."""
 
 from __future__ import annotations
 
@@ -57,6 +57,11 @@ def test_an_uploaded_image_is_served_by_the_proxy(host: Host) -> None:
     status, kind = ask(host, address)
     assert (status, kind) == (200, "image/png")
     assert host.check_output("head -c 4 /tmp/answer | od -An -tx1").split() == ["89", "50", "4e", "47"]
+
+
+def test_the_host_says_who_signed_what_runs(host: Host) -> None:
+    with host.sudo():
+        assert "signature: ci@example.org\n" in host.check_output("containerless status site") + "\n"
 
 
 def test_it_runs_in_the_strict_sandbox(host: Host) -> None:
