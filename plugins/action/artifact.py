@@ -102,7 +102,9 @@ class ActionModule(ActionBase):
         with tempfile.TemporaryDirectory(prefix="containerless-") as name:
             scratch = Path(name)
             with self._step("parts"):
-                layer = _parts.find_layer(repository, layer_key, scratch / "layer", self._warnings.append)
+                layer = _parts.find_layer(
+                    repository, layer_key, scratch / "layer", self._warnings.append, args["encodings"]
+                )
                 parts = self._gather(args, request, target, layer)
             built = self._build(args, request, target, parts, scratch)
             with self._step("publish"):

@@ -129,8 +129,10 @@ def foreseen(old: dict[str, t.Any], project: Project, target: Platform) -> dict[
         {**files.get(pin.name, {"file": "", "sha256": ""}), "name": pin.name, "version": pin.version}
         for pin in pins_for(project.lock, target)
     ]
+    # What the project's own wheel will be is known after its build.
+    own = [item for item in old["distributions"] if _is_project(item)] if project.package else []
     known = {"version": project.version, "processes": project.processes, "timers": project.timers}
-    return {**old, **known, "distributions": pins}
+    return {**old, **known, "distributions": [*pins, *own]}
 
 
 @dataclass(frozen=True)

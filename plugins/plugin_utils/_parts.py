@@ -10,26 +10,37 @@ import typing as t
 from ..module_utils._core.errors import InvalidDocument
 from . import _sdists, _wheels
 from ._builder import Layer, Parts
+from ._repository import UnreadableBlob
 
 if t.TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from ._index import Index
     from ._project import Project
     from ._repository import Repository
 
-#: A layer goes to a build host, which reads what GNU tar reads; gzip takes less of its time.
-LAYER_ENCODINGS = ("gzip", "zstd")
 
+def find_layer(
+    repository: Repository,
+    key: str,
+    dest: Path,
+    warn: t.Callable[[str], None],
+    encodings: Collection[str] = ("gzip",),
+) -> Layer | None:
+    """Write the blob of an artifact that has this environment to a file; None when there is none that is whole.
 
-def find_layer(repository: Repository, key: str, dest: Path, warn: t.Callable[[str], None]) -> Layer | None:
-    """Write the blob of an artifact that has this environment to a file; None when there is none that is whole."""
+    `encodings` are those of the artifact that is built. Every tar reads gzip; a build host that has to write zstd reads
+    it too, and another one may lack the program.
+    """
     content_id = repository.layer(key)
     if content_id is None:
         return None
     try:
-        encoding = repository.fetch_blob(content_id, dest, LAYER_ENCODINGS)
+        encoding = repository.fetch_blob(content_id, dest, {"gzip", *encodings} - {"identity"})
         return Layer(dest, encoding, repository.manifest(content_id))
+    except UnreadableBlob:
+        return None
     except InvalidDocument as exc:
         warn(f"{exc}; the distributions are installed again")
         return None

@@ -30,6 +30,10 @@ if t.TYPE_CHECKING:
 Document = dict[str, t.Any]
 
 
+class UnreadableBlob(ContainerlessError):
+    """An artifact has no blob that its reader can read."""
+
+
 @dataclass(frozen=True)
 class Repository:
     """What one project keeps in a store."""
@@ -125,7 +129,7 @@ class Repository:
             if blob.encoding in encodings:
                 return blob
         # Only the next artifact can have another encoding: one that is published stays as it is.
-        raise ContainerlessError(
+        raise UnreadableBlob(
             f"artifact {content_id[:12]} is compressed as {', '.join(blob.encoding for blob in blobs)} alone, and what"
             f" shall unpack it reads {', '.join(encodings)}; install zstd there, or add gzip to app_build_encodings"
             " and build the next commit"
@@ -219,8 +223,11 @@ class Repository:
         return self._known(self.keys.layer(key))
 
     def put_layer(self, key: str, content_id: str) -> None:
-        """Remember an artifact that has the environment of a layer key, unless one is known: any of them will do."""
-        if self.layer(key) is None:
+        """Remember an artifact that has the environment of a layer key.
+
+        Any of them will do, so it is the last one: an earlier one may be damaged, or packed as its reader can't read.
+        """
+        if self.layer(key) != content_id:
             self.store.replace(self.keys.layer(key), _named("layer", content_id))
 
     def _known(self, key: str) -> str | None:

@@ -184,7 +184,9 @@ class Builder:
         key, layer_key = request.key(PLATFORM), request.layer_key(PLATFORM)
         scratch = Path(tempfile.mkdtemp(dir=self.folder))
         warnings: list[str] = []
-        layer = _parts.find_layer(repository, layer_key, scratch / "layer", warnings.append) if warm else None
+        layer = (
+            _parts.find_layer(repository, layer_key, scratch / "layer", warnings.append, encodings) if warm else None
+        )
         index = _wheels.Index(url=url, wheelhouse=wheelhouse, options=request.project.lock.index_options)
         parts, fetched = _parts.gather(request.project, target, layer, index, cache or self.cache)
         told = _builder.inputs(

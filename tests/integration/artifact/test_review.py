@@ -256,3 +256,17 @@ def test_the_bytes_do_not_depend_on_a_persons_git(builder: Builder, src: Src, tm
     found = {path.name: path.read_text() for path in (tree / "app").iterdir() if path.suffix in (".big", ".md")}
     assert found == {"data.big": "pointer\n", "READ.md": "x"}
     assert json.dumps(one.manifest["tar"]) == json.dumps(two.manifest["tar"])
+
+
+def test_a_build_host_without_zstd_gets_no_environment_that_is_packed_with_it(
+    builder: Builder, src: Src, tmp_path: Path
+) -> None:
+    """Who takes zstd out of app_build_encodings builds on machines that lack the program."""
+    repository, store = src(WSGI), tmp_path / "store"
+    builder.build(repository, store=store, encodings=("zstd",))
+    commit(repository, {"more.txt": "x\n"})
+    assert builder.build(repository, store=store, encodings=("zstd",)).layer
+    commit(repository, {"more.txt": "y\n"})
+    assert not builder.build(repository, store=store).layer
+    commit(repository, {"more.txt": "z\n"})
+    assert builder.build(repository, store=store).layer

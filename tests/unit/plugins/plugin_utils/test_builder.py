@@ -151,10 +151,10 @@ def test_an_environment_that_is_taken_over_needs_neither_wheels_nor_uv(project: 
     assert found.told["layer"] == {"encoding": "gzip", "projects": []}
 
 
-def test_what_an_earlier_project_was_is_taken_out_by_uv(project: Project, tmp_path: Path) -> None:
+def test_the_build_host_is_told_what_an_earlier_project_was(project: Project, tmp_path: Path) -> None:
     own = {"name": "shop", "version": "1", "file": "f", "sha256": "d" * 64, "built_from": {"kind": "project"}}
     found = bundle(project, layer(tmp_path, own), tmp_path)
-    assert "uv" in found.modes
+    assert "uv" not in found.modes
     assert found.told["distributions"] == []
     assert found.told["layer"] == {"encoding": "gzip", "projects": ["shop"]}
 
@@ -187,3 +187,12 @@ def test_a_plan_knows_what_the_commit_says(project: Project) -> None:
     ]
     assert plan["processes"] == project.processes
     assert plan["version"] == project.version
+
+
+def test_a_plan_does_not_take_the_project_itself_for_removed(project: Project) -> None:
+    own = {"name": "shop", "version": "1", "file": "f", "sha256": "d" * 64, "built_from": {"kind": "project"}}
+    before = {**MANIFEST, "distributions": [*MANIFEST["distributions"], own]}
+    plan = _builder.foreseen(before, dataclasses.replace(project, package=True), BOOKWORM)
+    assert own in plan["distributions"]
+    plan = _builder.foreseen(before, dataclasses.replace(project, package=False), BOOKWORM)
+    assert own not in plan["distributions"]
