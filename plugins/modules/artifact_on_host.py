@@ -13,7 +13,7 @@ author:
   - containerless.django contributors
 description:
   - Called by the action plugin of M(containerless.django.artifact), never by a playbook.
-  - What is not ours (tar, uv, compileall, the project's settings) never runs as root, but as nobody then.
+  - A build that is started as root goes on as nobody, with all that it runs (tar, uv, compileall, the app's settings).
 attributes:
   check_mode:
     description: The action does not come here in check mode.

@@ -22,7 +22,7 @@ from pathlib import Path
 from .._core import canonical
 from .._core.errors import ContainerlessError
 from . import app_code, dependencies, django_steps, elf, identity, installed, pack, provenance, runner, sbom, tree
-from .job import Job
+from .job import PROGRESS, Job
 
 PREFIX = "containerless-build-"
 #: Memory first: a build makes ten thousand files and removes them again.
@@ -83,6 +83,13 @@ def remove(folder: str) -> None:
                 if not os.path.islink(path):
                     os.chmod(path, 0o700)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def hand_over(folder: str, dest: str, name: str) -> None:
+    """Copy a file out of a folder that is another user's, who may have put a link there."""
+    made = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(made, "rb") as source, open(os.path.join(dest, name), "wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
 
 
 @dataclass
@@ -218,16 +225,21 @@ def build(bundle: str, out: str, folder: str, python: str) -> Built:
     seconds: dict[str, float] = {}
     work = tempfile.mkdtemp(prefix=PREFIX, dir=choose_folder(folder, bundle))
     try:
-        commands = runner.make_runner(runner.environment(work, 0))
-        commands.own(work)
-        job = Job(work, bundle, out, python, commands)
-        with ThreadPoolExecutor(1) as pool:
+        with (
+            open(bundle, "rb") as stream,
+            open(os.path.join(out, PROGRESS), "wb", 0) as progress,
+            runner.unprivileged(work),
+            ThreadPoolExecutor(1) as pool,
+        ):
+            job = Job(work, stream, progress, python, runner.make_runner(runner.environment(work, 0)))
             doing = Build(job, pool)
             for name, step in doing.steps():
                 job.say(name)
                 begin = time.monotonic()
                 step()
                 seconds[name] = round(seconds.get(name, 0) + time.monotonic() - begin, 2)
+        for blob in doing.blobs:
+            hand_over(job.out, out, f"blob.{blob['encoding']}")
         document = provenance.statement(
             content_id=identity.content_id(doing.manifest),
             manifest=doing.manifest,

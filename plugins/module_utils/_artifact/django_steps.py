@@ -17,6 +17,11 @@ from . import django_probe, migrations
 from .job import Job
 
 STATIC = "static"
+# Read at once: later on, who builds may not read where this stands.
+_PROBE = {
+    file: pkgutil.get_data(__package__ or "", file) or b""
+    for file in (f"{module.__name__.rpartition('.')[2]}.py" for module in (django_probe, migrations))
+}
 
 
 def throwaway(name: str) -> str:
@@ -45,9 +50,8 @@ def ask(job: Job, *, compiled: bool) -> tuple[dict[str, t.Any] | None, dict[str,
 
 def _run_probe(job: Job, settings: str, manage: str | None, *, compiled: bool) -> dict[str, t.Any]:
     package = Path(job.commands.own(job.at("probe/containerless_probe")))
-    for name in (django_probe.__name__, migrations.__name__):
-        file = name.rpartition(".")[2] + ".py"
-        package.joinpath(file).write_bytes(pkgutil.get_data(__package__ or "", file) or b"")
+    for file, source in _PROBE.items():
+        package.joinpath(file).write_bytes(source)
     package.joinpath("__init__.py").touch()
     static = job.commands.own(f"{job.tree}/{STATIC}")
     request = {"static_root": static, "static": job.inputs[STATIC]}

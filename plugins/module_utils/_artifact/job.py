@@ -38,11 +38,14 @@ print(json.dumps({
 
 @dataclass
 class Job:
-    """One build in its own folder `work`; `tree` below it becomes the artifact, results go to `out`."""
+    """One build in its own folder `work`; `tree` below it becomes the artifact, `out` its blobs.
+
+    `bundle` and `progress` are open files: they stand where the user of the build may not go.
+    """
 
     work: str
-    bundle: str
-    out: str
+    bundle: t.IO[bytes]
+    progress: t.IO[bytes]
     python: str
     commands: runner.Runner
     inputs: dict[str, t.Any] = field(default_factory=dict)
@@ -57,6 +60,11 @@ class Job:
     def tree(self) -> str:
         """The folder that becomes the artifact."""
         return self.at("tree")
+
+    @property
+    def out(self) -> str:
+        """The folder of the results."""
+        return self.at("out")
 
     @property
     def venv(self) -> str:
@@ -75,14 +83,14 @@ class Job:
 
     def say(self, step: str) -> None:
         """Tell who watches which step is under way."""
-        Path(self.out, PROGRESS).write_text(f"{step}\n", encoding="utf-8")
+        # One write, and as long as any other: whoever reads meanwhile gets a whole line.
+        os.pwrite(self.progress.fileno(), f"{step:40}\n".encode(), 0)
 
     def unpack(self) -> None:
         """Lay out the inputs, and see that this is the machine that they are for."""
-        for folder in ("in", "home", "tree", "tree/app"):
+        for folder in ("in", "home", "out", "tree", "tree/app"):
             self.commands.own(self.at(folder))
-        with open(self.bundle, "rb") as stream:
-            self.commands.run(["tar", "-x", "-C", self.at("in")], "unpacking the inputs", stdin=stream)
+        self.commands.run(["tar", "-x", "-C", self.at("in")], "unpacking the inputs", stdin=self.bundle)
         self.inputs = json.loads(Path(self.at("in/inputs.json")).read_text(encoding="utf-8"))
         self.commands.env.update(runner.environment(self.at("home"), self.epoch))
         self.facts = json.loads(self.commands.run([self.python, "-I", "-c", _FACTS], f"asking {self.python}"))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import typing as t
@@ -100,6 +101,28 @@ class Runner:
             context = f"\n{tail(output)}" if "\n" in output.strip() else ""
             raise ContainerlessError(f"{what} failed: {last}{context}")
         return output
+
+
+@contextlib.contextmanager
+def unprivileged(folder: str) -> t.Iterator[None]:
+    """Hand a folder to nobody, and be nobody for a while, where this is root: who works there could leave it links.
+
+    The saved user id alone stays root's, and a program that is started gets none (execve(2)).
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    groups = os.getgroups()
+    os.chown(folder, NOBODY, NOBODY)
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, 0)
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
 
 
 def make_runner(env: dict[str, str]) -> Runner:

@@ -230,7 +230,6 @@ def test_read_only_folders_do_not_stay(builder: Builder, src: Src, tmp_path: Pat
     builder.build(src(WSGI, build_command(READ_ONLY)), store=tmp_path / "store", host=Host(user=12345))
 
 
-@pytest.mark.xfail(strict=True, reason="the builder writes as root into folders of nobody, and follows links there")
 def test_root_writes_to_no_place_of_the_builds_choice(builder: Builder, src: Src, tmp_path: Path) -> None:
     """What is not ours runs as nobody; what is ours must not follow it as root."""
     victim = builder.folder / "kept.txt"
