@@ -51,6 +51,17 @@ def test_whole_is_accepted_with_bytecode_and_helpers_of_the_environment(venv: Pa
     assert installed.names(str(venv)) == {"demo-kit": "1.0"}
 
 
+def test_bytecode_of_a_wheel_is_that_of_nobody(venv: Path) -> None:
+    tag = sys.implementation.cache_tag
+    add(venv, "warm", {"warm/a.py": b"a = 1\n", f"warm/__pycache__/a.{tag}.pyc": b"old", "warm/b.pyc": b"no source"})
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-f", str(venv / SITE / "warm")], check=True)
+    assert (venv / SITE / f"warm/__pycache__/a.{tag}.pyc").read_bytes() != b"old"
+    installed.verify(str(venv))
+    (venv / SITE / "warm/b.pyc").write_bytes(b"no-source")
+    with pytest.raises(ContainerlessError, match="warm/b.pyc was changed"):
+        installed.verify(str(venv))
+
+
 @pytest.mark.parametrize(
     ("name", "data", "fault"),
     [
