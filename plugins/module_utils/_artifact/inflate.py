@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib
 import os
 import shutil
@@ -19,6 +21,8 @@ CHUNK = 256 * 1024
 _PACKED = 64 * 1024
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _RUN = 1
+# Python names it from 3.10 on (fcntl(2)); with 64 KiB, program and reader wait for each other all the time.
+_F_SETPIPE_SZ = 1031
 _CUT = "the artifact's blob ends before its tar does; fetch it again"
 _MORE = "the artifact's blob has data after its end; fetch it again"
 
@@ -115,7 +119,9 @@ def _by_program(blob: t.BinaryIO) -> t.Generator[bytes, None, None]:
     with subprocess.Popen(["zstd", "-dcq"], stdin=blob, stdout=-1, stderr=-1) as process:
         out, err = t.cast("t.Any", process.stdout), t.cast("t.Any", process.stderr)
         try:
-            yield from iter(lambda: out.read1(CHUNK), b"")
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(out, _F_SETPIPE_SZ, 4 * CHUNK)
+            yield from iter(lambda: out.read(CHUNK), b"")
             said = " ".join(err.read().decode("utf-8", "replace").split())
             if process.wait():
                 raise _damaged(said or f"zstd: exit status {process.returncode}")
