@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..module_utils._artifact import identity, inflate
+from ..module_utils._artifact import identity, inflate, provenance
 from ..module_utils._core import canonical, names, schemas
 from ..module_utils._core.errors import ContainerlessError, InvalidDocument
 from . import _listing
@@ -79,7 +79,7 @@ class Repository:
     def provenance(self, content_id: str) -> Document:
         """Return the provenance of an artifact: its builder's word; the digests that it names are verified."""
         key = self.keys.provenance(content_id)
-        return _json(self._get(key), self._said(key))
+        return provenance.check(_json(self._get(key), self._said(key)), self._said(key))
 
     def sbom(self, content_id: str) -> Document:
         """Return the SBOM of an artifact."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .._core.errors import InvalidDocument, plain
 from .sbom import FILE as SBOM, purl
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -25,6 +26,20 @@ _EXTERNAL = (
 _SUFFIX = {"identity": "", "gzip": ".gz", "zstd": ".zst"}
 
 Descriptor = dict[str, t.Any]
+
+
+def check(document: dict[str, t.Any], said: str) -> dict[str, t.Any]:
+    """Return a provenance. Raises InvalidDocument, naming it as `said`, for one of another kind or major version."""
+    predicate = document.get("predicate")
+    definition = predicate.get("buildDefinition") if isinstance(predicate, dict) else None
+    kind = definition.get("buildType") if isinstance(definition, dict) else None
+    found = (document.get("_type"), document.get("predicateType"), kind)
+    for known, here in zip((STATEMENT, PREDICATE, BUILD_TYPE), found):
+        if here != known:
+            raise InvalidDocument(
+                f"{said} is of kind {plain(str(here))}, and only {known} is known; upgrade the collection"
+            )
+    return document
 
 
 def _file(distribution: dict[str, t.Any], **annotations: str) -> Descriptor:

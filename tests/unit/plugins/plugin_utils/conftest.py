@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from ansible_collections.containerless.django.plugins.module_utils._artifact import identity, tar, tree
+from ansible_collections.containerless.django.plugins.module_utils._artifact import identity, provenance, tar, tree
 from ansible_collections.containerless.django.plugins.module_utils._core import canonical
 from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
 from ansible_collections.containerless.django.plugins.plugin_utils._store import Missing, open_store
@@ -22,6 +22,14 @@ from ansible_collections.containerless.django.plugins.plugin_utils._store import
 from ..module_utils.documents import MANIFEST, TEST_RECORD
 
 SBOM = {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}
+
+
+#: What every provenance says of its own kind.
+STATED: dict[str, t.Any] = {
+    "_type": provenance.STATEMENT,
+    "predicateType": provenance.PREDICATE,
+    "predicate": {"buildDefinition": {"buildType": provenance.BUILD_TYPE}},
+}
 
 
 @dataclass
@@ -58,7 +66,7 @@ class Artifact:
             "sbom": {"sha256": canonical.sha256(self.sbom)},
         }
         blobs = [{"encoding": "gzip", "sha256": sha256, "size": len(packed)}]
-        self.provenance = canonical.dumps({"blobs": blobs, "platform": "debian12"})
+        self.provenance = canonical.dumps({**STATED, "blobs": blobs, "platform": "debian12"})
 
     @property
     def content_id(self) -> str:

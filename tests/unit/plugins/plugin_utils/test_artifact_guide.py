@@ -19,7 +19,7 @@ from ansible_collections.containerless.django.plugins.module_utils._artifact imp
 from ansible_collections.containerless.django.plugins.module_utils._core import canonical, schemas
 from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
 
-from .conftest import Artifact
+from .conftest import STATED, Artifact
 
 Check = t.Callable[[Artifact], "subprocess.CompletedProcess[str]"]
 
@@ -90,7 +90,7 @@ def packed_again(artifact: Artifact, files: dict[str, bytes], scratch: Path) -> 
     artifact.blob.write_bytes(blob)
     artifact.manifest["tar"] = {"sha256": canonical.sha256(out.getvalue()), "size": len(out.getvalue())}
     blobs = [{"encoding": "gzip", "sha256": artifact.blob.name, "size": len(blob)}]
-    artifact.provenance = canonical.dumps({"blobs": blobs, "platform": "debian12"})
+    artifact.provenance = canonical.dumps({**STATED, "blobs": blobs, "platform": "debian12"})
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core import canonical
-from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
+from ansible_collections.containerless.django.plugins.module_utils._core.errors import (
+    ContainerlessError,
+    InvalidDocument,
+)
 from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
 
-from .conftest import Artifact
+from .conftest import STATED, Artifact
 
 NEVER_PUBLISHED = "f" * 64
 
@@ -65,7 +68,7 @@ def test_an_artifact_that_is_there_is_left_alone(repository: Repository, artifac
     artifact.publish(repository)
     before = everything(repository)
     # Another builder's zlib and clock made other compressed bytes of the same content.
-    artifact.provenance = canonical.dumps({"blobs": [], "platform": "debian12", "time": "later"})
+    artifact.provenance = canonical.dumps({**STATED, "blobs": [], "platform": "debian12", "time": "later"})
     assert not artifact.publish(repository)
     assert everything(repository) == before
 
@@ -163,7 +166,7 @@ def test_the_files_of_an_artifact_are_listed(repository: Repository, artifact: A
 
 def test_a_blob_that_is_no_longer_read_here_has_no_list(repository: Repository, artifact: Artifact) -> None:
     blobs = [{**blob, "encoding": "brotli"} for blob in canonical.loads(artifact.provenance, "p")["blobs"]]
-    artifact.provenance = canonical.dumps({"blobs": blobs})
+    artifact.provenance = canonical.dumps({**STATED, "blobs": blobs})
     artifact.publish(repository)
     assert repository.listing(artifact.content_id) is None
 
@@ -378,3 +381,22 @@ def test_damage_in_the_target_is_not_taken_for_the_artifact(
     with pytest.raises(ContainerlessError, match="was changed after it was published"):
         repository.copy_to(other, index_id)
     assert not other.has_index(index_id)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"_type": "https://in-toto.io/Statement/v2"},
+        {"predicateType": "https://slsa.dev/provenance/v2"},
+        {"predicate": {"buildDefinition": {"buildType": "https://example.org/v1"}}},
+        {"predicate": None},
+    ],
+    ids=str,
+)
+def test_a_provenance_of_another_kind_is_not_read(
+    repository: Repository, artifact: Artifact, changed: dict[str, t.Any]
+) -> None:
+    artifact.provenance = canonical.dumps({**canonical.loads(artifact.provenance, "p"), **changed})
+    artifact.publish(repository)
+    with pytest.raises(InvalidDocument, match=r"provenance\.json.*is known"):
+        repository.provenance(artifact.content_id)
