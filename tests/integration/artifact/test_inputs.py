@@ -279,6 +279,19 @@ def test_a_sdist_is_built_when_it_is_named(builder: Builder, src: Src, stock: Pa
     assert other.content_id == built.content_id
 
 
+def test_a_sdist_that_the_build_of_another_needs_is_built_first(builder: Builder, src: Src, stock: Path) -> None:
+    needy = {
+        "pyproject.toml": '[build-system]\nrequires = ["plain"]\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": "import plain\n" + BACKEND.replace("plain", "eager"),
+        "eager.py": "",
+    }
+    lines = make_sdist(stock, "plain", SDIST) + make_sdist(stock, "eager", needy)
+    asked = {"pyproject.toml": '[tool.containerless]\nsdists = ["eager", "plain"]\n'}
+    repository = src(WSGI, PLAIN, asked, {"requirements.txt": lines + WSGI["requirements.txt"]})
+    built = builder.build(repository, wheelhouse=stock)
+    assert {built.distributions[name]["built_from"]["kind"] for name in ("eager", "plain")} == {"sdist"}
+
+
 def test_a_wheelhouse_needs_no_index(
     builder: Builder, src: Src, stock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,14 +126,15 @@ def test_a_sdist_brings_what_builds_it(project: Project, tmp_path: Path) -> None
     source = tmp_path / "docopt-1.tar.gz"
     source.write_bytes(b"sdist")
     pin = Pin("docopt", "1", "", ("c" * 64,), "requirements.txt line 1")
-    sdist = Sdist(pin, source, "c" * 64, [wheel(tmp_path, "setuptools")])
+    sdist = Sdist(pin, source, "c" * 64, [wheel(tmp_path, "setuptools")], [])
     found = bundle(project, _builder.Parts(sdists=[sdist]), tmp_path)
     assert {
         "sdists/docopt-1.tar.gz",
         "build/docopt/requirements.txt",
         "build/wheels/setuptools-1-py3-none-any.whl",
     } <= (found.modes.keys())
-    assert found.told["sdists"] == [{"name": "docopt", "version": "1", "file": source.name, "sha256": "c" * 64}]
+    told = {"name": "docopt", "version": "1", "file": source.name, "sha256": "c" * 64, "after": []}
+    assert found.told["sdists"] == [told]
     assert [item["name"] for item in found.told["build_requires"]["docopt"]] == ["setuptools"]
 
 
