@@ -28,7 +28,7 @@ attributes:
         distributions, processes and timers, because the rest is known after the build.
     support: full
 requirements:
-  - git, and the Python libraries obstore, packaging, pip and uv on the control node
+  - git, and the Python libraries obstore, packaging, pip, pypi-simple and uv on the control node
 extends_documentation_fragment:
   - containerless.django.source
 options:
@@ -51,7 +51,7 @@ options:
   index_url:
     description:
       - Index to fetch from, such as V(https://user:password@pypi.example.org/simple), instead of the one that pip is
-        configured for. It is handed to pip and uv by environment, and appears nowhere else.
+        configured for. Its credentials reach that index alone, and uv by environment; they appear nowhere else.
     type: str
     default: ""
   wheelhouse:
