@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._artifact import django_probe
 
+pytest.importorskip("django")
+
 STORAGE = "django.contrib.staticfiles.storage"
 PLAIN, MANIFEST = f"{STORAGE}.StaticFilesStorage", f"{STORAGE}.ManifestStaticFilesStorage"
 SETTINGS = """
