@@ -68,13 +68,30 @@ class Source:
         return None if done.returncode else done.stdout
 
     def archive(self, dest: Path) -> None:
-        """Write all files to a tar."""
-        # A commit, not its tree: $Format$ in a file that has the attribute export-subst stands for the commit.
-        what = self.tree if self.dirty else self.commit
-        with dest.open("wb") as out:
-            done = _git(self.path, "archive", "--format=tar", what, env=self.env, stdout=out)
-        if done.returncode:
-            raise ContainerlessError(f"git archive failed in {self.path}: {done.stderr.decode().strip()}")
+        """Write all files to a tar, as they stand in the commit: no filter and no attributes of this clone's own."""
+        with tempfile.TemporaryDirectory(prefix="containerless-") as scratch:
+            folder, env = self._bare(Path(scratch))
+            # A commit, not its tree: $Format$ in a file that has the attribute export-subst stands for the commit.
+            what = self.tree if self.dirty else self.commit
+            with dest.open("wb") as out:
+                done = _git(folder, "archive", "--format=tar", what, env=env, stdout=out)
+            if done.returncode:
+                said = done.stderr.decode("utf-8", "replace").strip()
+                raise ContainerlessError(f"git archive failed in {self.path}: {said}")
+
+    def _bare(self, scratch: Path) -> tuple[Path, dict[str, str]]:
+        """Return a folder and an environment in which git has this repository's objects, and nobody's configuration."""
+        nobodys = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        kind = _text(self.path, "rev-parse", "--show-object-format")
+        _text(scratch, "init", "--quiet", "--bare", "--template=", f"--object-format={kind}", "git", env=nobodys)
+        own = _text(self.path, "rev-parse", "--path-format=absolute", "--git-path", "objects")
+        objects = [own, *filter(None, [self.env.get("GIT_OBJECT_DIRECTORY")])]
+        scratch.joinpath("git/objects/info/alternates").write_text("".join(f"{each}\n" for each in objects))
+        # git archives the current folder of a work tree, which is the one of the project.
+        prefix = "" if self.dirty else _text(self.path, "rev-parse", "--show-prefix")
+        folder = scratch / "work" / prefix
+        folder.mkdir(parents=True)
+        return folder, {**nobodys, "GIT_DIR": f"{scratch}/git", "GIT_WORK_TREE": f"{scratch}/work"}
 
 
 def open_source(path: Path, ref: str, *, allow_dirty: bool) -> Source:

@@ -242,7 +242,6 @@ def test_root_writes_to_no_place_of_the_builds_choice(builder: Builder, src: Src
     assert victim.read_text() == "x"
 
 
-@pytest.mark.xfail(strict=True, reason="git archive runs a person's filters and reads .git/info/attributes")
 def test_the_bytes_do_not_depend_on_a_persons_git(builder: Builder, src: Src, tmp_path: Path) -> None:
     repository = src(WSGI, {".gitattributes": "*.big filter=big\n", "data.big": "pointer\n", "READ.md": "x"})
     one = builder.build(repository, store=tmp_path / "one")
