@@ -37,6 +37,8 @@ _KEY_NAMES = re.compile(
 # Templates of a .env are meant to be shared.
 _ENV_NAMES = re.compile(r"\.env(?!.*\.(example|sample|template|dist)$)(\..*)?")
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----")
+#: First line of a pointer (git-lfs docs/spec.md); an archive of a commit runs no filter that would replace it.
+_POINTER = b"version https://git-lfs."
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -204,7 +206,14 @@ def _secret_fault(name: str, kind: str, path: bytes) -> str | None:
         return "is part of a repository" + way_out
     if kind == "file" and (_ENV_NAMES.fullmatch(last) or _KEY_NAMES.fullmatch(last.lower()) or _holds_key(last, path)):
         return "looks like a secret" + way_out
+    if kind == "file" and _begins(path, _POINTER):
+        return "is a pointer of git-lfs and not the file; commit the file itself, or exclude it in [tool.containerless]"
     return None
+
+
+def _begins(path: bytes, text: bytes) -> bool:
+    with open(path, "rb") as source:
+        return source.read(len(text)) == text
 
 
 def _holds_key(last: str, path: bytes) -> bool:
