@@ -5,39 +5,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+import typing as t
 
 from ..module_utils._artifact import identity
 from ..module_utils._core.errors import ContainerlessError
-from ..plugin_utils._build_action import PLATFORMS, SPEC, Request, build_store, read_request
-from ..plugin_utils._repository import Repository
+from ..plugin_utils._build_action import PLATFORMS, SPEC, build_store, read_request
+from ..plugin_utils._store_action import Args, Result, StoreAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(StoreAction):
     """Changes the channel only when it points elsewhere."""
 
-    _supports_check_mode = True
-    _requires_connection = False
-    TRANSFERS_FILES = False
+    SPEC: t.ClassVar[dict[str, t.Any]] = {**SPEC, "platforms": PLATFORMS}
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        _, args = self.validate_argument_spec(argument_spec={**SPEC, "platforms": PLATFORMS})
-        try:
-            request = read_request(args)
-            repository = build_store(args, check_mode=self._task.check_mode)
-            return self._present(repository, request, [str(name) for name in args["platforms"]])
-        except ContainerlessError as exc:
-            raise AnsibleActionFail(str(exc)) from None
-
-    def _present(self, repository: Repository, request: Request, platforms: list[str]) -> dict[str, Any]:
-        found = {name: repository.build(request.key(name)) for name in platforms}
+    def act(self, args: Args) -> Result:
+        request = read_request(args)
+        repository = build_store(args, check_mode=self.check_mode)
+        found = {name: repository.build(request.key(name)) for name in args["platforms"]}
         result = {"channel": request.channel, "version": request.project.version, "content_ids": found}
         missing = [name for name, content_id in found.items() if content_id is None]
-        if missing and self._task.check_mode:
+        if missing and self.check_mode:
             return {**result, "changed": True, "index_id": None, "msg": "the index would be written after the builds"}
         if missing:
             raise ContainerlessError(
@@ -46,7 +33,7 @@ class ActionModule(ActionBase):
         index = identity.make_index([repository.manifest(content_id) for content_id in found.values() if content_id])
         index_id, before = identity.index_id(index), repository.channel(request.channel)
         diff = {"before": {"index_id": before and before["index_id"]}, "after": {"index_id": index_id}}
-        if self._task.check_mode:
+        if self.check_mode:
             changed = before is None or before["index_id"] != index_id
         else:
             repository.put_index(index)

@@ -5,34 +5,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+import typing as t
 
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
-
-from ..module_utils._core.errors import ContainerlessError
 from ..plugin_utils._build_action import PLATFORMS, SPEC, build_store, read_request
+from ..plugin_utils._store_action import Args, Result, StoreAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(StoreAction):
     """Reads source and store, writes nothing."""
 
-    _supports_check_mode = True
-    _requires_connection = False
-    TRANSFERS_FILES = False
+    SPEC: t.ClassVar[dict[str, t.Any]] = {**SPEC, "platforms": PLATFORMS}
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        super().run(tmp, task_vars)
-        _, args = self.validate_argument_spec(argument_spec={**SPEC, "platforms": PLATFORMS})
-        try:
-            request = read_request(args)
-            repository = build_store(args, check_mode=True)
-            keys = {str(name): request.key(str(name)) for name in args["platforms"]}
-            artifacts = [
-                {"platform": name, "key": key, "content_id": repository.build(key)} for name, key in keys.items()
-            ]
-        except ContainerlessError as exc:
-            raise AnsibleActionFail(str(exc)) from None
+    def act(self, args: Args) -> Result:
+        request = read_request(args)
+        repository = build_store(args, check_mode=True)
+        keys = {name: request.key(name) for name in args["platforms"]}
+        artifacts = [{"platform": name, "key": key, "content_id": repository.build(key)} for name, key in keys.items()]
         return {
             "changed": False,
             "version": request.project.version,

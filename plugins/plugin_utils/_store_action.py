@@ -31,8 +31,8 @@ class StoreAction(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> Result:
         result = super().run(tmp, task_vars)
         _, checked = self.validate_argument_spec(argument_spec=self.SPEC)
-        # Through JSON: what goes into a store are plain strings.
-        args = json.loads(json.dumps(checked))
+        # Through JSON: what goes into a store are plain strings. A date of YAML is the text that it was.
+        args = json.loads(json.dumps(checked, default=str))
         try:
             return {**result, **self.act(args)}
         except ContainerlessError as exc:

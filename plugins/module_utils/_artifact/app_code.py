@@ -57,6 +57,6 @@ def _is_behind_link(path: Path, app: Path) -> bool:
 
 def compile_app(job: Job) -> None:
     """Compile the code; a fault in it is worth a word."""
-    status, output = job.compile("app")
+    status, output = job.compile(f"{job.tree}/app")
     if status:
         job.warnings.append(f"not all of the code compiles on Python {job.facts['full']}: {runner.tail(output)}")

@@ -121,7 +121,7 @@ def _check_complete(job: Job) -> None:
 
 def compile_all(job: Job) -> None:
     """Compile the environment. Packages carry templates and tests for other Pythons, so a fault is no news."""
-    job.compile("venv")
+    job.compile(job.venv)
 
 
 def add_project(job: Job) -> None:
@@ -141,4 +141,4 @@ def add_project(job: Job) -> None:
     # Apart from the rest, so that the rest has the same bytes whether it was taken over or not.
     modules = [str(path) for path in installed.own_files(job.venv, name) if path.suffix == ".py"]
     if modules:
-        job.compile("venv", *modules)
+        job.compile(*modules)

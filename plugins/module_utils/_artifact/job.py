@@ -106,13 +106,13 @@ class Job:
                 f" {wanted['python_full']} {wanted['machine']} glibc (app_build_host, app_build_platforms)"
             )
 
-    def compile(self, name: str, *below: str) -> tuple[int, str]:
-        """Write bytecode that no host has to check, with paths that no machine is in, for a folder of the tree.
+    def compile(self, *paths: str) -> tuple[int, str]:
+        """Write bytecode that no host has to check, with paths that no machine is in, for files or folders of the tree.
 
         One process a tree, in order: what is compiled before can decide bytes (cpython issue 129724).
         """
         argv = [self.python, "-I", "-m", "compileall", "-q", "-f", "-j", "1", "--invalidation-mode", "unchecked-hash"]
-        return self.commands.call([*argv, "-s", self.tree, *(below or (f"{self.tree}/{name}",))], cwd=self.work)
+        return self.commands.call([*argv, "-s", self.tree, *paths], cwd=self.work)
 
     def remove(self, path: str) -> None:
         """Remove a file or a folder of the work folder, links not followed."""
