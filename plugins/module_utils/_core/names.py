@@ -19,11 +19,13 @@ PREFIX = "containerless"
 USER_PREFIX = "cl-"
 APP_NAME = r"[a-z][a-z0-9_]{0,23}"
 PROCESS_NAME = r"[a-z][a-z0-9_]{0,23}"
+TASK_NAME = r"[a-z][a-z0-9_]{0,31}"  # healthy_<process>
 VERSION = r"[0-9A-Za-z][0-9A-Za-z._]{0,47}"
 DIGEST = r"[0-9a-f]{64}"
 RELEASE_ID = VERSION + r"-[0-9a-f]{12}"
 ENVIRONMENT_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 MAX_ACTIVATION = 999_999
+MAX_INSTANCES = 64
 MAX_SOCKET_PATH = 107
 MAX_UNIT_NAME = 255
 
@@ -77,6 +79,13 @@ def check_activation(value: int) -> int:
     return value
 
 
+def check_instance(value: int) -> int:
+    """Return the number of an instance of a process, or raise outside 1..64."""
+    if not 1 <= value <= MAX_INSTANCES:
+        raise ContainerlessError(f"instance {value} of a process is outside 1..{MAX_INSTANCES}")
+    return value
+
+
 @dataclass(frozen=True)
 class Layout:
     """Every path and unit of one app on a host. `root` is only set by tests."""
@@ -107,6 +116,10 @@ class Layout:
         """Static files of all releases of this host, for the proxy: an old page finds its files after a flip."""
         return f"{self.srv}/static"
 
+    def served(self, content_id: str) -> str:
+        """What an app that serves its static files itself has as STATIC_ROOT: its own and those of kept releases."""
+        return f"{self.srv}/served/{check_digest(content_id, 'content_id')}"
+
     @property
     def current(self) -> str:
         return f"{self.srv}/current"
@@ -123,6 +136,10 @@ class Layout:
     def secrets(self) -> str:
         """Values of the secrets that are live, for rollbacks and boots."""
         return f"{self.etc}/secrets"
+
+    def snapshot(self, release_id: str) -> str:
+        """Values of the secrets that a release was good with; read by a rollback that asks for them."""
+        return f"{self.etc}/snapshots/{check_release_id(release_id)}"
 
     def activation_secrets(self, activation: int) -> str:
         """Values of the secrets of one activation: what its units read."""
@@ -155,8 +172,18 @@ class Layout:
         return f"{self.var}/active"
 
     @property
+    def origin(self) -> str:
+        """A second name of what `active` was before the commit: going back takes no space on a full disk."""
+        return f"{self.var}/active.origin"
+
+    @property
     def journal(self) -> str:
         return f"{self.var}/journal"
+
+    @property
+    def host_options(self) -> str:
+        """What is chosen for this host alone, beside any release: whether timers run here, and what is pinned."""
+        return f"{self.var}/host"
 
     @property
     def lock(self) -> str:
@@ -170,6 +197,11 @@ class Layout:
     @property
     def web_socket(self) -> str:
         return f"{self.run}/web.sock"
+
+    @property
+    def previous_socket(self) -> str:
+        """Link to the socket of the release before as long as it answers: a proxy's backup server."""
+        return f"{self.run}/previous.sock"
 
     def activation_run(self, activation: int) -> str:
         return f"{self.run}/{check_activation(activation)}"
@@ -206,18 +238,44 @@ class Layout:
     def slice(self) -> str:
         return f"{PREFIX}-{self.app}.slice"
 
-    def template_unit(self, process: str, kind: str = "service") -> str:
-        """Name of the unit template of a process, as it stands in a release's folder."""
-        return f"{PREFIX}-{self.app}-{check_process_name(process)}@.{kind}"
+    def template_unit(self, process: str, kind: str = "service", instance: int = 1) -> str:
+        """Name of the unit template of a process, as it stands in a release's folder; the dot ends a process name."""
+        number = f".{check_instance(instance)}" if instance > 1 else ""
+        return f"{PREFIX}-{self.app}-{check_process_name(process)}{number}@.{kind}"
 
-    def unit(self, process: str, activation: int, kind: str = "service") -> str:
+    def unit(self, process: str, activation: int, kind: str = "service", instance: int = 1) -> str:
         """Name of the unit of a process in an activation."""
-        return f"{PREFIX}-{self.app}-{check_process_name(process)}@{check_activation(activation)}.{kind}"
+        return _instantiated(self.template_unit(process, kind, instance), activation)
 
     def template_task(self, task: str) -> str:
         """Name of the unit template of a one-off task of ours; the dot keeps it apart from every process name."""
-        return f"{PREFIX}-{self.app}-task.{check_process_name(task)}@.service"
+        return f"{PREFIX}-{self.app}-task.{_checked(TASK_NAME, task, f'{task!r} is no name of a task')}@.service"
 
     def task(self, task: str, activation: int) -> str:
         """Name of the unit of a one-off task in an activation."""
-        return self.template_task(task).replace("@", f"@{check_activation(activation)}")
+        return _instantiated(self.template_task(task), activation)
+
+    def template_timer(self, timer: str, kind: str = "timer") -> str:
+        """Name of the unit template of a timer (`timer`) or of what it starts (`service`)."""
+        return f"{PREFIX}-{self.app}-timer.{check_process_name(timer)}@.{kind}"
+
+    def timer(self, timer: str, activation: int, kind: str = "timer") -> str:
+        """Name of the unit of a timer in an activation."""
+        return _instantiated(self.template_timer(timer, kind), activation)
+
+    def listen(self, kind: str) -> str:
+        """Name of the unit that takes TCP connections for web.sock: one per app, whatever is active."""
+        return f"{PREFIX}-{self.app}-listen.{kind}"
+
+    @property
+    def deadman(self) -> str:
+        """Name, without its kind, of the transient timer that takes back what nobody confirms."""
+        return f"{PREFIX}-{self.app}-deadman"
+
+    def drainer(self, activation: int) -> str:
+        """Name, without its kind, of the transient timer that ends an activation which is no longer live."""
+        return f"{PREFIX}-{self.app}-drain-{check_activation(activation)}"
+
+
+def _instantiated(template: str, activation: int) -> str:
+    return template.replace("@.", f"@{check_activation(activation)}.", 1)
