@@ -104,6 +104,26 @@ options:
             description: Seconds that every other process must stay up without a restart.
             type: int
             default: 2
+          headers:
+            description: Text by header name that a good answer must hold in that header, whatever the case of the name.
+            type: dict
+            default: {}
+          commands:
+            description: Command by process that must end with 0, run in the sandbox once the process is up.
+            type: dict
+            default: {}
+      scale:
+        description: How often each process runs, 0 to 64 by its name, and C(web) at least once. Others run once.
+        type: dict
+        default: {}
+      listen:
+        description: Address and port to take connections at, such as V(0.0.0.0:8000); none when empty.
+        type: str
+        default: ""
+      listen_connections:
+        description: Connections at O(config.listen) at the same time.
+        type: int
+        default: 1024
       proxy_group:
         description: Group that may connect to the sockets and read O(config.public_dirs).
         type: str
@@ -121,6 +141,10 @@ options:
         description: Seconds that a process may take to end before it is killed.
         type: int
         default: 30
+      stop_timeouts:
+        description: The same in seconds for single processes, by name.
+        type: dict
+        default: {}
       task_timeout:
         description: Seconds that a migration may take.
         type: int

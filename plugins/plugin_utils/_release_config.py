@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Any
 
+from ..module_utils._artifact import procfile
 from ..module_utils._core.errors import ContainerlessError
+from ..module_utils._release.processes import MAX_SCALE, WEB
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PUBLIC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?")
 _PATH = re.compile(r"/[!-~]*")
 _EXPOSURE = re.compile(r"\d{1,2}(\.\d)?")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_LISTEN = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+)):(?P<port>[1-9][0-9]{0,4})")
+MAX_CONNECTIONS = 65536
 
 
 def _text(value: Any) -> str:
@@ -46,14 +52,76 @@ def _check_numbers(options: dict[str, Any]) -> None:
         "app_release_start_timeout": options["start_timeout"],
         "app_release_stop_timeout": options["stop_timeout"],
         "app_release_task_timeout": options["task_timeout"],
+        **{f"app_release_stop_timeouts {name}": seconds for name, seconds in options["stop_timeouts"].items()},
     }
     for option, number in numbers.items():
-        if number < 1:
-            raise ContainerlessError(f"{option} is {number}; it must be at least 1")
+        if not _is_number(number) or number < 1:
+            raise ContainerlessError(f"{option} is {number!r}; it must be a whole number, at least 1")
+    if not 1 <= options["listen_connections"] <= MAX_CONNECTIONS:
+        raise ContainerlessError(
+            f"app_release_listen_connections is {options['listen_connections']}; it must be from 1 to {MAX_CONNECTIONS}"
+        )
     if not options["health"]["status"]:
         raise ContainerlessError(
             "app_release_health_status is empty; it must list at least one good status, such as 200"
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _scale(given: dict[str, Any]) -> dict[str, int]:
+    for name, number in given.items():
+        least = 1 if name == WEB else 0
+        if not _is_number(number) or not least <= number <= MAX_SCALE:
+            raise ContainerlessError(
+                f"app_release_scale {name} is {number!r}; it must be a whole number from {least} to {MAX_SCALE}"
+            )
+    return dict(given)
+
+
+def _listen(given: str) -> str:
+    """Return the address in the one form that ListenStream= takes and that everybody writes."""
+    match = _LISTEN.fullmatch(given)
+    try:
+        if not given:
+            return ""
+        if not match or int(match["port"]) > 65535:
+            raise ValueError  # noqa: TRY301 - the sentence below is about either
+        if match["v4"]:
+            return f"{ipaddress.IPv4Address(match['v4'])}:{match['port']}"
+        return f"[{ipaddress.IPv6Address(match['v6'])}]:{match['port']}"
+    except ValueError:
+        raise ContainerlessError(
+            f"app_release_listen {given!r} is no address and port such as 0.0.0.0:8000 or [::]:8000"
+        ) from None
+
+
+def _headers(given: dict[str, Any]) -> dict[str, str]:
+    """Return the wanted headers; their names in lower case, as they mean the same in any."""
+    found: dict[str, str] = {}
+    for name, value in given.items():
+        text = _text(value)
+        if not isinstance(name, str) or not _HEADER.fullmatch(name) or name.lower() in found:
+            raise ContainerlessError(
+                f"app_release_health_headers has {name!r}, which is no header or stands there twice"
+            )
+        if not isinstance(value, (str, int, float)) or not text.isprintable():
+            raise ContainerlessError(f"app_release_health_headers {name} is not a line of text; quote it in YAML")
+        found[name.lower()] = text
+    return found
+
+
+def _commands(given: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the argv of each health command, split by the rules of a Procfile."""
+    found: dict[str, list[str]] = {}
+    for name, text in given.items():
+        try:
+            found[name] = procfile.command(str(text), "app_release_env")
+        except ContainerlessError as exc:
+            raise ContainerlessError(f"app_release_health_commands {name} ({text!r}): {exc}") from None
+    return found
 
 
 def make(options: dict[str, Any]) -> dict[str, Any]:
@@ -90,11 +158,17 @@ def make(options: dict[str, Any]) -> dict[str, Any]:
             "consecutive": options["health"]["consecutive"],
             "timeout": options["health"]["timeout"],
             "stay_up": options["health"]["stay_up"],
+            "headers": _headers(options["health"]["headers"]),
+            "commands": _commands(options["health"]["commands"]),
         },
+        "scale": _scale(options["scale"]),
+        "listen": _listen(options["listen"]),
+        "listen_connections": options["listen_connections"],
         "proxy_group": options["proxy_group"],
         "public_dirs": sorted(options["public_dirs"]),
         "start_timeout": options["start_timeout"],
         "stop_timeout": options["stop_timeout"],
+        "stop_timeouts": dict(options["stop_timeouts"]),
         "task_timeout": options["task_timeout"],
         "max_exposure": options["max_exposure"],
         "sandbox": options["sandbox"],

@@ -15,6 +15,8 @@ _HEALTH: dict[str, Any] = {
     "consecutive": {"type": "int", "default": 2},
     "timeout": {"type": "int", "default": 60},
     "stay_up": {"type": "int", "default": 2},
+    "headers": {"type": "dict", "default": {}},
+    "commands": {"type": "dict", "default": {}},
 }
 
 _CONFIG: dict[str, Any] = {
@@ -22,10 +24,14 @@ _CONFIG: dict[str, Any] = {
     "secrets_as": {"type": "str", "choices": ["credentials", "env"], "default": "credentials"},
     "domain": {"type": "str", "required": True},
     "health": {"type": "dict", "options": _HEALTH, "apply_defaults": True},
+    "scale": {"type": "dict", "default": {}},
+    "listen": {"type": "str", "default": ""},
+    "listen_connections": {"type": "int", "default": 1024},
     "proxy_group": {"type": "str", "default": "www-data"},
     "public_dirs": {"type": "list", "elements": "str", "default": []},
     "start_timeout": {"type": "int", "default": 90},
     "stop_timeout": {"type": "int", "default": 30},
+    "stop_timeouts": {"type": "dict", "default": {}},
     "task_timeout": {"type": "int", "default": 600},
     "max_exposure": {"type": "str", "default": "0.5"},
     "sandbox": {"type": "dict", "default": {}},

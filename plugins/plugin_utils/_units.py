@@ -18,7 +18,9 @@ import jinja2
 
 from ..module_utils._artifact import processes
 from ..module_utils._core import canonical
+from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import PREFIX, Layout
+from ..module_utils._release import processes as scaled
 
 _SAFE = re.compile(r"[A-Za-z0-9_@.,:/=+-]+")
 _PROBE = f"/usr/local/lib/{PREFIX}/current/{PREFIX}/_release/probes/applied_migrations.py"
@@ -48,8 +50,8 @@ class Templates:
         """Return the digest of all template sources and of what renders them."""
         files = sorted([*self.release.glob("*.j2"), *self.sandbox.glob("*.j2")])
         # The code that fills them in decides about the text too.
-        files += [Path(__file__), Path(str(processes.__file__))]
-        return canonical.digest({f"{path.parent.parent.name}/{path.name}": path.read_text("utf-8") for path in files})
+        files += [Path(__file__), Path(str(processes.__file__)), Path(str(scaled.__file__))]
+        return canonical.digest({"/".join(path.parts[-3:]): path.read_text("utf-8") for path in files})
 
     def environment(self) -> jinja2.Environment:
         loader = jinja2.FileSystemLoader([str(self.release), str(self.sandbox)])
@@ -84,6 +86,7 @@ class Context:
             "group": self.layout.user,
             "slice": self.layout.slice,
             "tree": self.layout.tree(self.content_id),
+            "served": self.layout.served(self.content_id),
             "code": _code_folders(self.layout.tree(self.content_id), self.manifest["django"]),
             "unit_prefix": f"{PREFIX}-{self.layout.app}",
             "state_directory": self.layout.state_directory,
@@ -98,49 +101,101 @@ def _code_folders(tree: str, django: dict[str, Any] | None) -> list[str]:
 
 
 def _tasks(context: Context) -> dict[str, dict[str, Any]]:
-    django = context.manifest["django"]
-    if not django:
-        return {}
-    python = f"{context.app['tree']}/venv/bin/python"
-    # Without a manage.py, Django itself takes the command; its settings are in the environment.
-    manage = [f"{context.app['tree']}/{django['manage']}"] if django["manage"] else ["-m", "django"]
-    applied = {"description": "applied migrations", "argv": [python, _PROBE], "output": "applied.json"}
-    migrate = {"description": "migration", "argv": [python, *manage, "migrate", "--noinput"], "output": ""}
-    return {"applied": applied, "migrate": migrate}
+    """Return the one-off tasks by name, times in seconds."""
+    found: dict[str, dict[str, Any]] = {}
+    timeout = context.config["task_timeout"]
+    if context.manifest["django"]:
+        manage = scaled.manage(context.manifest, context.app["tree"])
+        applied = {"description": "applied migrations", "argv": [manage[0], _PROBE], "output": "applied.json"}
+        migrate = {"description": "migration", "argv": [*manage, "migrate", "--noinput"], "output": ""}
+        found = {"applied": {**applied, "timeout": timeout}, "migrate": {**migrate, "timeout": timeout}}
+    for name, argv in scaled.commands(context.manifest, context.config).items():
+        command = _command(context, "app_release_health_commands", f"healthy_{name}", argv)
+        task = {"description": f"health of {name}", "argv": command, "output": ""}
+        found[f"healthy_{name}"] = {**task, "timeout": context.config["health"]["timeout"]}
+    return found
+
+
+def _timers(context: Context) -> dict[str, dict[str, Any]]:
+    """Return what runs at a time, by name."""
+    return {
+        name: {
+            "name": name,
+            "schedule": timer["schedule"],
+            "description": f"timer {name}",
+            "argv": _command(context, f"timer {name} of the artifact", name, timer["argv"]),
+            "output": "",
+            "timeout": context.config["task_timeout"],
+        }
+        for name, timer in sorted(context.manifest["timers"].items())
+    }
+
+
+def _command(context: Context, option: str, name: str, argv: list[str]) -> list[str]:
+    """Return the absolute argv of what is no server, by the rules of a process; `option` names where it stands."""
+    try:
+        return processes.command(name, argv, distributions={}, tree=context.app["tree"]).argv
+    except ContainerlessError as exc:
+        raise ContainerlessError(f"{option}: {exc}") from None
+
+
+class _Renderer:
+    """The units of one release by template name, as they are added."""
+
+    def __init__(self, templates: Templates, context: Context) -> None:
+        self._jinja = templates.environment()
+        self._context = context
+        self.units: dict[str, str] = {}
+        config = context.config
+        kept = ("secrets", "secrets_as", "proxy_group", "start_timeout", "listen", "listen_connections")
+        self._shared = {
+            "app": context.app,
+            "version": context.manifest["version"],
+            "release_id": context.release_id,
+            "systemd_version": context.systemd_version,
+            "env": _environment(context),
+            **{key: config[key] for key in kept},
+        }
+
+    def text(self, template: str, **more: Any) -> str:
+        return self._jinja.get_template(template).render({**self._shared, **more})
+
+    def plain(self, name: str, template: str, **more: Any) -> None:
+        self.units[name] = self.text(template, **more)
+
+    def sandboxed(self, name: str, template: str, *, notify: bool = False, **more: Any) -> None:
+        self.plain(name, template, **more)
+        app = {**self._context.app, "notify": notify}
+        sandbox = self._context.config["sandbox"]
+        self.units[f"{name}.d/50-sandbox.conf"] = self.text("50-sandbox.conf.j2", **{**sandbox, "app": app})
 
 
 def render(templates: Templates, context: Context) -> tuple[dict[str, str], str]:
     """Return (unit texts of the release by template name, text of the boot unit). Raises ContainerlessError."""
-    jinja = templates.environment()
-    layout, config = context.layout, context.config
-    shared = {
-        "app": context.app,
-        "version": context.manifest["version"],
-        "release_id": context.release_id,
-        "systemd_version": context.systemd_version,
-        "env": _environment(context),
-        **{
-            key: config[key]
-            for key in ("secrets", "secrets_as", "proxy_group", "start_timeout", "stop_timeout", "task_timeout")
-        },
-    }
-    sandbox = config["sandbox"]
-    units: dict[str, str] = {}
-
-    def sandboxed(name: str, text: str, notify: bool) -> None:
-        units[name] = text
-        drop_in = {**shared, **sandbox, "app": {**context.app, "notify": notify}}
-        units[f"{name}.d/50-sandbox.conf"] = jinja.get_template("50-sandbox.conf.j2").render(drop_in)
-
-    distributions = {item["name"]: item["version"] for item in context.manifest["distributions"]}
-    for name, argv in sorted(context.manifest["processes"].items()):
+    layout, manifest, config = context.layout, context.manifest, context.config
+    scaled.check(manifest, config)
+    made = _Renderer(templates, context)
+    distributions = {item["name"]: item["version"] for item in manifest["distributions"]}
+    for name, number in scaled.instances(manifest, config):
+        argv = manifest["processes"][name]
         process = processes.command(name, argv, distributions=distributions, tree=context.app["tree"])
-        text = jinja.get_template("process.service.j2").render(shared, process={**asdict(process), "name": name})
-        sandboxed(layout.template_unit(name), text, process.notify)
+        more = {
+            "name": name,
+            "instance": number,
+            "stop_timeout": config["stop_timeouts"].get(name, config["stop_timeout"]),
+        }
+        unit = layout.template_unit(name, instance=number)
+        made.sandboxed(unit, "process.service.j2", notify=process.notify, process={**asdict(process), **more})
     for name, task in _tasks(context).items():
-        sandboxed(layout.template_task(name), jinja.get_template("task.service.j2").render(shared, task=task), False)
-    units[layout.template_unit("web", "socket")] = jinja.get_template("web.socket.j2").render(shared)
-    return units, jinja.get_template("boot.service.j2").render(shared)
+        made.sandboxed(layout.template_task(name), "task.service.j2", task=task)
+    for name, timer in _timers(context).items():
+        made.plain(layout.template_timer(name), "task.timer.j2", timer=timer)
+        made.sandboxed(layout.template_timer(name, "service"), "task.service.j2", task=timer)
+    made.plain(layout.template_unit("web", "socket"), "web.socket.j2")
+    if config["listen"]:
+        made.plain(layout.listen("socket"), "listen.socket.j2")
+        made.plain(layout.listen("service"), "listen.service.j2")
+    return made.units, made.text("boot.service.j2")
 
 
 def _environment(context: Context) -> dict[str, str]:

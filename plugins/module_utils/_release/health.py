@@ -11,16 +11,21 @@ import socket
 import threading
 import time
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._core.errors import ContainerlessError
 
 _BODY_BYTES = 2000
+#: An app that sends it says which release answers; nobody has to.
+_RELEASE = "containerless-release"
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a good answer is. `timeout` bounds the whole gate, `request_timeout` one request; both in seconds."""
+    """What a good answer is. `timeout` bounds the whole gate, `request_timeout` one request; both in seconds.
+
+    `headers` are texts that headers contain, by name; `release` is who has to answer, where an answer says so.
+    """
 
     path: str
     host: str
@@ -30,16 +35,19 @@ class Check:
     timeout: float = 60.0
     request_timeout: float = 10.0
     body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    release: str = ""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer, or the reason why there was none (`status` 0)."""
+    """One answer, its headers in lower case, or the reason why there was none (`status` 0)."""
 
     status: int
     reason: str
     body: str
     seconds: float
+    headers: dict[str, str] = field(default_factory=dict)
 
     def verdict(self, check: Check) -> str:
         """Return why this answer is not good; empty when it is."""
@@ -49,7 +57,18 @@ class Answer:
             return f"answered {self.status} {self.reason}".strip()
         if check.body and check.body not in self.body:
             return f"answered {self.status} without {check.body!r} in its body"
-        return ""
+        release = self.headers.get(_RELEASE, check.release)
+        if check.release and release != check.release:
+            return f"answered by release {release}"
+        return next((f"answered {self.status} {why}" for why in self._lacking(check.headers)), "")
+
+    def _lacking(self, wanted: dict[str, str]) -> t.Iterator[str]:
+        for name, text in wanted.items():
+            found = self.headers.get(name.lower())
+            if found is None:
+                yield f"without the header {name}"
+            elif text not in found:
+                yield f"with {name}: {found}, without {text!r} in it"
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -94,13 +113,19 @@ def ask(path: str, check: Check, timeout: float | None = None) -> Answer:
             raise TimeoutError("timed out")
         location = response.getheader("Location")
         reason = f"{response.reason} to {location}" if location else response.reason
-        return Answer(response.status, reason, body, time.monotonic() - started)
+        return Answer(response.status, reason, body, time.monotonic() - started, _headers(response))
     except (OSError, http.client.HTTPException) as exc:
         why = "timed out" if connection.is_cut else exc or type(exc).__name__
         return Answer(0, f"no answer: {why}", "", time.monotonic() - started)
     finally:
         watch.cancel()
         connection.close()
+
+
+def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
+    """Return the headers by lower-case name; one that stands there twice is one list (RFC 9110, section 5.3)."""
+    names = {name.lower() for name in response.headers}
+    return {name: ", ".join(response.headers.get_all(name) or []) for name in names}
 
 
 def gate(path: str, check: Check, alive: t.Callable[[], str]) -> Answer:

@@ -127,6 +127,15 @@ def test_what_may_be_executed_is_bound_read_only() -> None:
     assert executable == values(render(), "BindReadOnlyPaths")[0].split()
 
 
+def test_static_files_are_bound_where_a_unit_has_them_apart() -> None:
+    assert "served" not in render()
+    text = TEMPLATE.read_text(encoding="utf-8").replace("app.served", "served")
+    rendered = jinja2.Template(text, trim_blocks=True).render(
+        systemd_version=252, app={}, limits={}, bind_read_only=[], served="/srv/served"
+    )
+    assert "/srv/served" in values(rendered, "BindReadOnlyPaths")
+
+
 @pytest.mark.parametrize(("notify", "access"), [(True, "main"), (False, "none")])
 def test_the_notify_socket_is_there_only_for_who_needs_it(notify: bool, access: str) -> None:
     text = render(notify=notify)

@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._artifact import procfile
+from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
 from ansible_collections.containerless.django.plugins.plugin_utils import _units
 from ansible_collections.containerless.django.plugins.plugin_utils._units import (
@@ -29,9 +30,14 @@ CONFIG: dict[str, Any] = {
     "env": {"DJANGO_SETTINGS_MODULE": "shop.settings"},
     "secrets": ["SECRET_KEY"],
     "secrets_as": "credentials",
+    "health": {"timeout": 60, "headers": {}, "commands": {}},
+    "scale": {},
+    "listen": "",
+    "listen_connections": 1024,
     "proxy_group": "www-data",
     "start_timeout": 90,
     "stop_timeout": 30,
+    "stop_timeouts": {},
     "task_timeout": 600,
     "sandbox": {
         "profile": "strict",
@@ -177,11 +183,10 @@ def test_a_carriage_return_does_not_begin_a_line_of_its_own(quote: Any) -> None:
 @pytest.mark.parametrize("systemd_version", SYSTEMD)
 def test_the_units_of_a_release(templates: Templates, context: Context, systemd_version: int) -> None:
     units, boot = _units.render(templates, dataclasses.replace(context, systemd_version=systemd_version))
-    services = ["task.applied", "task.migrate", "web", "worker"]
+    services = ["task.applied", "task.migrate", "timer.cleanup", "web", "worker"]
     names = [f"containerless-shop-{name}@.service" for name in services]
-    assert sorted(units) == sorted(
-        [*names, *(f"{name}.d/50-sandbox.conf" for name in names), "containerless-shop-web@.socket"]
-    )
+    others = ["containerless-shop-timer.cleanup@.timer", "containerless-shop-web@.socket"]
+    assert sorted(units) == sorted([*names, *(f"{name}.d/50-sandbox.conf" for name in names), *others])
     web = units["containerless-shop-web@.service"]
     tree = f"/srv/containerless/shop/trees/{SHA}"
     assert settings_of(web, "ExecStart")[0].startswith(f"{tree}/venv/bin/python {tree}/venv/bin/gunicorn ")
@@ -277,6 +282,125 @@ def test_a_forgotten_variable_is_an_error(templates: Templates, context: Context
         _units.render(copy, context)
 
 
+# Scale, timers, listening, health.
+
+
+def test_further_instances_share_the_socket_of_the_first(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, change(context, scale={"web": 2, "worker": 0}))
+    first, second = units["containerless-shop-web@.service"], units["containerless-shop-web.2@.service"]
+    assert [name for name in units if "worker" in name or "web.3" in name] == []
+    assert (settings_of(first, "Sockets"), settings_of(second, "Sockets")) == ([], ["containerless-shop-web@%i.socket"])
+    for key in ("Requires", "After"):
+        assert settings_of(first, key) == settings_of(second, key) == ["containerless-shop-web@%i.socket"]
+    assert settings_of(first, "ExecStart") == settings_of(second, "ExecStart")
+    numbers = [settings_of(text, "Environment")[-1] for text in (first, second)]
+    assert numbers == ["CONTAINERLESS_INSTANCE=1", "CONTAINERLESS_INSTANCE=2"]
+    drop_ins = [units[f"containerless-shop-{name}@.service.d/50-sandbox.conf"] for name in ("web", "web.2")]
+    assert drop_ins[0] == drop_ins[1]
+
+
+def test_further_workers_have_no_socket(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, change(context, scale={"worker": 2}))
+    second = units["containerless-shop-worker.2@.service"]
+    assert [settings_of(second, key) for key in ("Sockets", "Requires", "After")] == [[], [], []]
+
+
+def test_an_unknown_process_is_refused_once_the_artifact_is_known(templates: Templates, context: Context) -> None:
+    with pytest.raises(ContainerlessError, match="app_release_scale names 'cleanup', which is a timer"):
+        _units.render(templates, change(context, scale={"cleanup": 2}))
+
+
+def test_a_timer_starts_a_task_in_the_sandbox(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, change(context, task_timeout=700))
+    timer, service = (units[f"containerless-shop-timer.cleanup@.{kind}"] for kind in ("timer", "service"))
+    assert settings_of(timer, "OnCalendar") == ["daily"]
+    assert settings_of(timer, "Unit") == ["containerless-shop-timer.cleanup@%i.service"]
+    assert settings_of(timer, "Persistent") == ["no"]
+    python = f"/srv/containerless/shop/trees/{SHA}/venv/bin/python"
+    assert settings_of(service, "ExecStart") == [f"{python} manage.py clearsessions"]
+    assert (settings_of(service, "Type"), settings_of(service, "TimeoutStartSec")) == (["oneshot"], ["700"])
+    assert settings_of(service, "Environment") == settings_of(
+        units["containerless-shop-task.migrate@.service"], "Environment"
+    )
+    worker = units["containerless-shop-worker@.service.d/50-sandbox.conf"]
+    assert units["containerless-shop-timer.cleanup@.service.d/50-sandbox.conf"] == worker
+
+
+def test_a_health_command_is_a_task_in_the_sandbox(templates: Templates, context: Context) -> None:
+    health = {"timeout": 20, "commands": {"worker": ["python", "manage.py", "check_worker", "50%"]}}
+    units, _boot = _units.render(templates, change(context, health=health))
+    task = units["containerless-shop-task.healthy_worker@.service"]
+    assert settings_of(task, "ExecStart")[0].endswith('/venv/bin/python manage.py check_worker "50%%"')
+    assert settings_of(task, "TimeoutStartSec") == ["20"]
+    assert "containerless-shop-task.healthy_worker@.service.d/50-sandbox.conf" in units
+    none, _boot = _units.render(templates, change(context, health=health, scale={"worker": 0}))
+    assert [name for name in none if "healthy" in name] == []
+
+
+def test_a_health_command_is_no_shell(templates: Templates, context: Context) -> None:
+    health = {"timeout": 20, "commands": {"web": ["bash", "-c", "true"]}}
+    with pytest.raises(ContainerlessError, match="^app_release_health_commands: .* starts 'bash'"):
+        _units.render(templates, change(context, health=health))
+
+
+def test_web_is_asked_by_a_command_that_is_no_server(templates: Templates, context: Context) -> None:
+    health = {"timeout": 20, "commands": {"web": ["python", "manage.py", "check"]}}
+    units, _boot = _units.render(templates, change(context, health=health))
+    assert settings_of(units["containerless-shop-task.healthy_web@.service"], "ExecStart")[0].endswith(
+        "manage.py check"
+    )
+
+
+def test_a_process_has_its_own_time_to_stop(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, change(context, stop_timeouts={"worker": 600}, scale={"worker": 2}))
+    found = {
+        name: settings_of(units[f"containerless-shop-{name}@.service"], "TimeoutStopSec")
+        for name in ("web", "worker", "worker.2")
+    }
+    assert found == {"web": ["30"], "worker": ["600"], "worker.2": ["600"]}
+
+
+def test_nothing_listens_unless_asked(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, context)
+    assert [name for name in units if "listen" in name] == []
+
+
+def test_one_socket_listens_for_every_activation(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, change(context, listen="[::]:8000", listen_connections=100))
+    socket, service = units["containerless-shop-listen.socket"], units["containerless-shop-listen.service"]
+    assert settings_of(socket, "ListenStream") == ["[::]:8000"]
+    assert settings_of(service, "ExecStart") == [
+        "/usr/lib/systemd/systemd-socket-proxyd --connections-max=100 /run/containerless/shop/web.sock"
+    ]
+    assert settings_of(service, "Requires") == settings_of(service, "After") == ["containerless-shop-listen.socket"]
+    assert (settings_of(service, "DynamicUser"), settings_of(service, "SupplementaryGroups")) == (["yes"], ["www-data"])
+    assert settings_of(service, "LimitNOFILE") == ["664"]
+    # It outlives activations: a release that changes nothing here must not change a letter.
+    assert "%i" not in socket + service
+    assert context.release_id not in socket + service
+
+
+def test_static_files_are_those_of_the_kept_releases(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, context)
+    served = f"/srv/containerless/shop/served/{SHA}"
+    for name in ("web", "worker", "task.migrate", "timer.cleanup"):
+        assert f"STATIC_ROOT={served} " in units[f"containerless-shop-{name}@.service"]
+        assert served in settings_of(
+            units[f"containerless-shop-{name}@.service.d/50-sandbox.conf"], "BindReadOnlyPaths"
+        )
+
+
+@pytest.mark.parametrize("kind", ["socket", "service"])
+def test_nothing_that_answers_is_ever_given_up(templates: Templates, context: Context, kind: str) -> None:
+    units, _boot = _units.render(templates, change(context, listen="[::]:8000", scale={"web": 2}))
+    answering = [text for name, text in units.items() if re.search(rf"-(web|listen)[.2]*@?\.{kind}$", name)]
+    assert len(answering) == (2 if kind == "socket" else 3)
+    for text in answering:
+        assert settings_of(text.partition(f"[{kind.capitalize()}]")[0], "StartLimitIntervalSec") == ["0"]
+        assert settings_of(text, "TriggerLimitIntervalSec") == (["0"] if kind == "socket" else [])
+        assert settings_of(text, "Restart") == (["always"] if kind == "service" else [])
+
+
 # Revision of the templates.
 
 
@@ -305,6 +429,18 @@ def test_any_change_of_any_template_is_another_revision(templates: Templates, tm
     assert len(seen) == len(sources) + 2
 
 
+@pytest.mark.parametrize("module", ["processes", "scaled"])
+def test_any_change_of_the_code_behind_the_text_is_another_revision(
+    templates: Templates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    before, source = templates.revision(), Path(str(getattr(_units, module).__file__))
+    changed = tmp_path.joinpath(*source.parts[-3:])
+    changed.parent.mkdir(parents=True)
+    changed.write_text(source.read_text("utf-8") + "#\n", "utf-8")
+    monkeypatch.setattr(getattr(_units, module), "__file__", str(changed))
+    assert templates.revision() != before
+
+
 # systemd reads them.
 
 
@@ -317,14 +453,17 @@ def test_systemd_accepts_the_units(templates: Templates, context: Context, tmp_p
     )
     assert version
     hostile = {"A": "a b;c\"d'e\\f%g$h#i\nj\tk", "B": "", "C": "\u00fc"}
-    wanted = dataclasses.replace(change(context, env={**CONFIG["env"], **hostile}), systemd_version=int(version[0]))
+    health = {"timeout": 20, "commands": {"worker": ["python", "check.py"]}}
+    more = {"scale": {"web": 2, "worker": 2}, "listen": "[::]:8000", "health": health}
+    wanted = change(context, env={**CONFIG["env"], **hostile}, **more)
+    wanted = dataclasses.replace(wanted, systemd_version=int(version[0]))
     units, boot = _units.render(templates, wanted)
     # Programs and users of the release are not on this machine; everything else is read as it is.
     for name, text in {**units, "containerless-shop.service": boot}.items():
         path = tmp_path / name.replace("@.", "@7.")
         path.parent.mkdir(exist_ok=True)
         path.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", text, flags=re.MULTILINE), "utf-8")
-    files = [str(path) for path in tmp_path.iterdir() if path.suffix in {".service", ".socket"}]
+    files = [str(path) for path in tmp_path.iterdir() if path.suffix in {".service", ".socket", ".timer"}]
     done = subprocess.run([analyze, "verify", "--man=no", *files], capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "containerless" in line]
     assert complaints == []

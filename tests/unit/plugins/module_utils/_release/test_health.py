@@ -17,6 +17,7 @@ from ansible_collections.containerless.django.plugins.module_utils._release.heal
 
 from .host import Respond, answer, web
 
+RELEASE = "Containerless-Release"
 CHECK = Check(path="/health", host="shop.example.org", timeout=0.3, request_timeout=0.2)
 
 
@@ -62,6 +63,13 @@ def garbage(request: http.server.BaseHTTPRequestHandler) -> None:
     request.wfile.write(b"hello\r\n")
 
 
+def twice(request: http.server.BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    for value in ("cookie", "accept"):
+        request.send_header("Vary", value)
+    request.end_headers()
+
+
 # what the server does, change of the check -> part of the reason why the gate stays shut
 SHUT: list[tuple[Respond, dict[str, t.Any], str]] = [
     (answer(500), {}, "answered 500 Internal Server Error"),
@@ -71,6 +79,14 @@ SHUT: list[tuple[Respond, dict[str, t.Any], str]] = [
     (answer(200, "else"), {"body": "fine"}, "answered 200 without 'fine' in its body"),
     (by_host, {"host": "other.example.org"}, "answered 400 Bad Request"),
     (by_host, {"scheme": "http"}, "answered 301 Moved Permanently to https://shop.example.org/health"),
+    (answer(200), {"headers": {"x-shop": ""}}, "answered 200 without the header x-shop"),
+    (
+        answer(200, **{"Content-Type": "text/plain"}),
+        {"headers": {"content-type": "html"}},
+        "answered 200 with content-type: text/plain, without 'html' in it",
+    ),
+    (answer(200, **{RELEASE: "1.0"}), {"release": "2.0"}, "answered by release 1.0"),
+    (answer(200, **{RELEASE: ""}), {"release": "2.0"}, "answered by release "),
     (garbage, {}, "no answer: "),
     (lambda request: None, {}, "no answer: "),
 ]
@@ -91,6 +107,11 @@ OPEN: list[tuple[Respond, dict[str, t.Any]]] = [
     (answer(302, Location="/login/"), {"status": (302,)}),
     (answer(200, "x" * 5000), {}),
     (answer(200, "fine \u2713"), {"body": "\u2713"}),
+    (answer(200, **{"X-Shop": "a, b"}), {"headers": {"x-sHOP": "b"}}),
+    (twice, {"headers": {"vary": "cookie, accept"}}),
+    (answer(200, **{RELEASE: "1.0"}), {"release": "1.0"}),
+    (answer(200, **{RELEASE: "1.0"}), {}),
+    (answer(200), {"release": "1.0"}),
 ]
 
 
