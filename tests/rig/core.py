@@ -53,6 +53,7 @@ def defaults(image: str) -> dict[str, Any]:
         "app_release_health_timeout": 10,
         "app_release_health_stay_up": 1,
         "app_release_drain": 1,
+        "app_release_watch": 1,
     }
 
 

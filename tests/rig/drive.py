@@ -22,7 +22,7 @@ def main(path: str) -> None:
 
     result: dict[str, Any]
     try:
-        result = getattr(request, document["params"]["state"])(document["params"], document["check"])
+        result = request.act(document["params"], document["check"])
     except ReleaseFailed as exc:
         result = {"failed": True, "msg": str(exc), "evidence": exc.evidence}
     except ContainerlessError as exc:

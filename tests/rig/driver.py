@@ -4,12 +4,15 @@
 
 Mirrors plugins/action/release.py: `_present` (config, offer, tool, artifact) and `_on_host` (the request). What the
 role hands to the action is taken from the role itself, once, by config.yml; options of the module that are not given
-have the defaults of its documentation. drive.py mirrors the module's dispatch.
+have the defaults of its documentation. drive.py mirrors what the module does with its params.
 
     driver = Driver(rig, rig.hosts[0])
-    request = driver.request("v1", env={"RIG_FAULT": "import"})
-    result = driver.call(request)                        # what the module would have returned
-    command = driver.write(request)                      # or: a command for the host, to be killed or traced there
+    staged = driver.request("v1", env={"RIG_COLOUR": "red"}, watch=1)
+    driver.call(staged)                                  # what the module would have returned
+    driver.call(driver.next(staged, "activated"))
+    command = driver.write(driver.next(staged, "confirmed"))    # or: a command for the host, to be killed there
+    driver.call(driver.request(state="rolled_back"))
+    driver.release("v2")                                 # all three phases
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from .plays import ROOT, play
 
 HERE = Path(__file__).resolve().parent
 PLACE = "/root/rig"
+SECRET_STATES = ("staged", "rolled_back")
 TEMPLATES = Templates(release=ROOT / "roles/app_release/templates", sandbox=ROOT / "roles/app_sandbox/templates")
 
 
@@ -54,7 +58,8 @@ class Driver:
 
     def __init__(self, rig: Rig, host: Host) -> None:
         self.rig, self.host, self.layout = rig, host, Layout(core.APP)
-        play(str(HERE / "config.yml"), rig.inventory, {"rig_folder": str(rig.folder)}, "--limit", host.name).check()
+        extra = {**rig.settings, "rig_folder": str(rig.folder)}
+        play(str(HERE / "config.yml"), rig.inventory, extra, "--limit", host.name).check()
         self.known = json.loads((rig.folder / f"{host.name}.json").read_text(encoding="utf-8"))
         self.digest, self.packed = tool.pack(str(ROOT / "plugins/module_utils"))
         self._sent: dict[str, str] = {}
@@ -64,7 +69,7 @@ class Driver:
     def request(
         self,
         tag: str = "",
-        state: str = "present",
+        state: str = "staged",
         *,
         env: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
@@ -78,11 +83,27 @@ class Driver:
         chosen = dict(core.SECRETS if secrets is None else secrets)
         identity = {"name": core.APP, "state": state, "run": uuid.uuid4().hex[:12], "who": "rig@control"}
         params = {**defaults(), **identity, "secrets": chosen, "drain": 1}
+        if state not in SECRET_STATES:
+            params["secrets"] = {}
         if tag:
             wanted = {**copy.deepcopy(self.known["config"]), **(config or {})}
             wanted["env"] = {**wanted["env"], **(env or {})}
             params |= self._offer(tag, _release_config.make({**wanted, "secrets": chosen}))
         return {**params, **options}
+
+    def next(self, staged: Mapping[str, Any], state: str, **options: Any) -> dict[str, Any]:
+        """Return the request that continues (or reverts) what another one staged: the same run, nothing sent again."""
+        return {**self.request(state=state), "run": staged["run"], **options}
+
+    def release(self, tag: str, **options: Any) -> dict[str, Any]:
+        """Stage, activate and confirm; return the last answer, which is the first that failed."""
+        staged = self.request(tag, **options)
+        result = self.call(staged)
+        for state in ("activated", "confirmed"):
+            if result.get("failed") or not result["changed"]:
+                break
+            result = self.call(self.next(staged, state))
+        return result
 
     def _offer(self, tag: str, config: dict[str, Any]) -> dict[str, Any]:
         repository = core.repository(self.rig.image)
