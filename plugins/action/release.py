@@ -18,18 +18,21 @@ from ansible.plugins.action import ActionBase
 from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import Layout
 from ..module_utils._release import tool
-from ..plugin_utils import _release_config, _release_offer
-from ..plugin_utils._release_spec import SPEC
+from ..plugin_utils import _fleet, _release_config, _release_offer
+from ..plugin_utils._release_spec import SPEC, STEERING
 from ..plugin_utils._repository import Repository
 from ..plugin_utils._store import open_store
 from ..plugin_utils._units import Templates
 
 _ROOMS = Path(__file__).parent.parent / "module_utils"
 _ON_HOST = "containerless.django.release_on_host"
+_INFO = "containerless.django.release_info"
+#: What a phase is called on the host.
+_STATES = {"hold": "held", "activate": "activated", "renew": "renewed", "confirm": "confirmed"}
 
 
 class ActionModule(ActionBase):
-    """Sends the artifact if its tree is missing, and runs one module."""
+    """Sends the artifact if its tree is missing, and runs one module a phase."""
 
     _supports_check_mode = True
     _supports_diff = True
@@ -40,35 +43,57 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         self._vars = task_vars or {}
         _, args = self.validate_argument_spec(**SPEC)
+        self._layout = Layout(args["name"])
         try:
-            layout = Layout(args["name"])
-            if args["state"] == "present":
-                return self._present(args, layout)
-            return self._on_host(args)
+            if args["state"] != "present":
+                return self._on_host(args, args["state"])
+            return self._phase(args)
         except ContainerlessError as exc:
             raise AnsibleActionFail(str(exc)) from None
 
-    def _present(self, args: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    # Phases.
+
+    def _phase(self, args: dict[str, Any]) -> dict[str, Any]:
+        if args["phase"] == "stage":
+            return self._stage(args)
+        if args["phase"] == "activate":
+            return self._said(args, self._on_host(args, "activated"))
+        if args["phase"] == "confirm":
+            return self._confirm(args)
+        if args["phase"] != "all":
+            return self._on_host(args, _STATES[args["phase"]])
+        return self._all(args)
+
+    def _all(self, args: dict[str, Any]) -> dict[str, Any]:
+        result = self._stage(args)
+        for state in ("activated", "confirmed"):
+            if result.get("failed") or not result.get("changed") or self._task.check_mode or "run" not in result:
+                return result
+            done = self._on_host({**args, "run": result["run"]}, state)
+            result = {**result, **done, "steps": [*result["steps"], *done.get("steps", [])]}
+        return result
+
+    def _stage(self, args: dict[str, Any]) -> dict[str, Any]:
         config = _release_config.make({**args["config"], "secrets": args["secrets"]})
         if not args["index_id"]:
             if self._task.check_mode:
                 return {
                     "changed": True,
-                    "msg": f"{layout.app}: nothing is published yet; it would be built, tested and released",
+                    "msg": f"{self._layout.app}: nothing is published yet; it would be built, tested and released",
                 }
             raise ContainerlessError(
-                f"channel {args['channel']!r} of {args['store']} names no release of {layout.app}; upload one first"
+                f"channel {args['channel']!r} of {args['store']} names no release of {self._layout.app};"
+                " upload one first"
             )
-        info = args["observed"]
-        repository = Repository(open_store(args["store"]), layout.app)
-        templates = Templates(release=Path(args["templates"]), sandbox=Path(args["sandbox_templates"]))
+        info = args["observed"] or self._observed(args)
+        repository = Repository(open_store(args["store"]), self._layout.app)
         offer = _release_offer.make(
             repository,
             index_id=args["index_id"],
             host=info["host"],
-            layout=layout,
+            layout=self._layout,
             config=config,
-            templates=templates,
+            templates=Templates(release=Path(args["templates"]), sandbox=Path(args["sandbox_templates"])),
             signers=args["signers"],
         )
         if args["require_test_record"]:
@@ -77,60 +102,87 @@ class ActionModule(ActionBase):
         if offer.content_id not in info["trees"]:
             repository.check_readable(offer.content_id, info["host"]["encodings"])
             if not self._task.check_mode:
-                sent = self._send(repository, offer.content_id, layout, info["host"]["encodings"])
-        if not self._task.check_mode:
-            self._say(layout, f"releases {offer.release_id}")
+                sent = self._send(repository, offer.content_id, info["host"]["encodings"])
         digest, packed = tool.pack(str(_ROOMS))
         extra = {
             "desired": offer.desired(),
             **sent,
             "tool": {"digest": digest, "packed": packed} if digest != info["tool"] else {},
         }
-        result = self._on_host(args, extra)
-        warnings = _release_offer.warnings(offer.manifest)
-        return {**result, "warnings": [*result.get("warnings", []), *warnings]} if warnings else result
+        return self._on_host(args, "staged", extra)
 
-    def _send(self, repository: Repository, content_id: str, layout: Layout, encodings: list[str]) -> dict[str, str]:
-        """Stream the compressed tar to the host; the temporary folder there is removed by Ansible."""
+    def _observed(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Read the host: what it runs on decides what it is sent."""
+        found = self._execute_module(module_name=_INFO, module_args={"name": args["name"]}, task_vars=self._vars)
+        if found.get("failed"):
+            raise ContainerlessError(str(found.get("msg", "the host can't be read")))
+        return dict(found)
+
+    def _said(self, args: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        """Say how this host fared instead of failing: what becomes of it is decided when all have said it."""
+        good = not result.get("failed")
+        why = "" if good else str(result.get("msg", "the module failed"))
+        said = {"run": args["run"], "good": good, "why": why, "evidence": result.get("evidence", {})}
+        if not good:
+            self._display.error(f"{self._vars.get('inventory_hostname', 'host')}: {why}")
+        kept: dict[str, Any] = {name: result[name] for name in ("release", "steps", "migrated") if name in result}
+        return {**kept, "changed": True, "good": good, "msg": why, "ansible_facts": {_fleet.FACT: said}}
+
+    def _confirm(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Keep the release when every host took it; else take it back here and fail."""
+        verdict = args["verdict"] or {"good": True, "why": ""}
+        if verdict["good"]:
+            return self._on_host(args, "confirmed")
+        own = (self._vars.get("ansible_facts") or {}).get(_fleet.FACT) or {}
+        if own.get("run") == args["run"] and not own["good"]:
+            return {"failed": True, "changed": True, "msg": own["why"], "evidence": own["evidence"]}
+        reason = f"not every host took it: {verdict['why']}"
+        undone = self._on_host({**args, "reason": reason}, "reverted")
+        live = undone.get("release") or "nothing"
+        return {**undone, "failed": True, "changed": True, "msg": f"taken back, {live} is live: {reason}"}
+
+    # Trips.
+
+    def _send(self, repository: Repository, content_id: str, encodings: list[str]) -> dict[str, str]:
+        """Stream the compressed tar into a folder of the host that the module removes when it has read it."""
         with tempfile.TemporaryDirectory(prefix="containerless-") as scratch:
             blob = Path(scratch) / "artifact"
             encoding = repository.fetch_blob(content_id, blob, encodings)
-            self._say(layout, f"sends the artifact ({blob.stat().st_size / 1e6:.1f} MB)")
-            remote = self._connection._shell.join_path(self._make_tmp_path(), "artifact")
-            self._transfer_file(str(blob), remote)
-        return {"artifact": str(remote), "encoding": encoding}
+            self._say(f"sends the artifact ({blob.stat().st_size / 1e6:.1f} MB)")
+            made = self._low_level_execute_command("umask 77 && mktemp -d -t containerless-XXXXXXXXXX", sudoable=False)
+            folder = made["stdout"].strip()
+            if made["rc"] != 0 or not folder.startswith("/"):
+                raise ContainerlessError(f"the host gives no temporary folder: {made['stderr'].strip()}")
+            self._transfer_file(str(blob), f"{folder}/artifact")
+        return {"artifact": f"{folder}/artifact", "encoding": encoding}
 
-    def _on_host(self, args: dict[str, Any], extra: dict[str, Any] | None = None) -> dict[str, Any]:
-        passed = (
-            "name",
-            "state",
-            "secrets",
-            "drain",
-            "lock_wait",
-            "migrations",
-            "to",
-            "accept_newer_schema",
-            "remove_data",
-        )
-        reason = args["untested_reason"] and f"untested: {args['untested_reason']}"
+    def _on_host(self, args: dict[str, Any], state: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+        untested = args["untested_reason"] and f"untested: {args['untested_reason']}"
         request = {
-            **{name: args[name] for name in passed},
+            **{name: args[name] for name in (*STEERING, "to", "secrets", "remove_data")},
+            "name": args["name"],
+            "state": state,
+            "timers": self._has_timers(args["timers"]),
             "allow_older": not args["signers"] if args["allow_older"] is None else args["allow_older"],
-            "run": uuid.uuid4().hex[:12],
+            "run": args["run"] or uuid.uuid4().hex[:12],
             "who": f"{getpass.getuser()}@{platform.node()}",
-            "reason": "; ".join(filter(None, (args["reason"], reason))),
-            "desired": {},
-            "artifact": "",
-            "tool": {},
+            "reason": "; ".join(filter(None, (args["reason"], untested))),
             **(extra or {}),
         }
+        if state not in ("staged", "rolled_back"):
+            request["secrets"] = {}
         result: dict[str, Any] = self._execute_module(module_name=_ON_HOST, module_args=request, task_vars=self._vars)
         for name, seconds in result.get("steps", []):
             self._display.vv(f"{name}: {seconds:.2f} s")
-        return result
+        notes = result.get("notes")
+        return {**result, "warnings": [*result.get("warnings", []), *notes]} if notes else result
 
-    def _say(self, layout: Layout, what: str) -> None:
-        """One line of progress a phase: a release may take a minute and a person watches."""
-        self._display.display(
-            f"  {self._vars.get('inventory_hostname', 'host')}: {layout.app} {what} ...", color="blue"
-        )
+    def _has_timers(self, choice: str) -> bool:
+        """Say whether this host runs the timers: by default one of the hosts of a play does."""
+        hosts = self._vars.get("ansible_play_hosts_all") or [self._vars.get("inventory_hostname")]
+        return choice == "all" or (choice == "first" and hosts[0] == self._vars.get("inventory_hostname"))
+
+    def _say(self, what: str) -> None:
+        """One line of progress: a release may take a minute and a person watches."""
+        host = self._vars.get("inventory_hostname", "host")
+        self._display.display(f"  {host}: {self._layout.app} {what} ...", color="blue")

@@ -12,9 +12,10 @@ version_added: 0.1.0
 author:
   - containerless.django contributors
 description:
-  - One transaction on the host - preflight, unpack, stage, verify, migrate, start, health, commit, confirm, drain,
-    finish.
-  - A failure before the commit leaves what is live untouched; a failure after it goes back by itself.
+  - One transaction on the host in three phases - stage (preflight, unpack, stage, verify), activate (arm, hold,
+    migrate, start, health, commit, watch), confirm (confirm, drain, finish).
+  - A failure before the commit leaves what is live untouched; a failure after it goes back by itself, and so does a
+    release that nobody confirms in time.
   - Use it through the role P(containerless.django.app_release#role), whose variables carry the defaults.
   - Needs root on the host. The target needs Python 3.9 or newer and systemd 252 or newer, and no network.
 attributes:
@@ -33,10 +34,29 @@ options:
     description:
       - V(present) makes the release live. Nothing changes when it is live already with the same secrets.
       - V(rolled_back) goes back to the last good release before the active one, or to O(to). Needs no network.
+      - V(pruned) removes the releases beyond those that O(keep) names.
       - V(absent) takes the app off the host, but keeps its data unless O(remove_data).
     type: str
-    choices: [present, rolled_back, absent]
+    choices: [present, rolled_back, pruned, absent]
     default: present
+  phase:
+    description:
+      - With O(state=present), which part of a release to do. V(all) does the three of them, for a single host.
+      - V(stage) puts it on the disk and judges it, V(activate) brings it before traffic, V(confirm) keeps it. What was
+        activated and is not confirmed within O(confirm_timeout) goes back by itself; V(renew) lets it wait anew.
+      - V(hold) may stand before V(activate) where several hosts share a database - requests wait from then on.
+    type: str
+    choices: [all, stage, hold, activate, renew, confirm]
+    default: all
+  run:
+    description: For a phase after V(stage), the RV(run) that V(stage) returned on this host.
+    type: str
+    default: ""
+  verdict:
+    description:
+      - With O(phase=confirm), what P(containerless.django.release_verdict#filter) says of all hosts. Anything but a
+        good one takes the release back.
+    type: dict
   store:
     description: URL of the store, such as V(file:///srv/artifacts). Read on the control node.
     type: str
@@ -49,9 +69,7 @@ options:
     type: str
     default: ""
   observed:
-    description:
-      - What M(containerless.django.release_info) returned for this host. It is read first on all hosts, so that an
-        unreachable one stops the run before anything is changed.
+    description: What M(containerless.django.release_info) returned for this host; read anew when it is not given.
     type: dict
   config:
     description: Configuration of the release. All of it goes into the release id.
@@ -194,19 +212,50 @@ options:
     description: Why, for the ledger.
     type: str
     default: ""
+  timers:
+    description: Whether the artifact's timers run on the first host of the play, on all of them, or on none.
+    type: str
+    choices: [first, all, none]
+    default: first
   drain:
-    description: Seconds between the flip and the end of the old web process.
+    description: Seconds between the confirmation and the end of the old web process; nobody waits for it.
     type: int
     default: 30
-  lock_wait:
-    description: Seconds to wait for another run on the same host.
+  watch:
+    description:
+      - Seconds after the flip in which a process that ends, or too many bad answers to our own requests, take the
+        release back.
     type: int
-    default: 0
+    default: 10
+  watch_errors:
+    description: Share of bad answers during the watch, in per cent, above which the release is taken back.
+    type: int
+    default: 10
+  confirm_timeout:
+    description: Seconds after the watch in which the confirmation must come.
+    type: int
+    default: 60
+  lock_wait:
+    description: Seconds to wait for another run on the same host, or for its confirmation.
+    type: int
+    default: 120
   migrations:
-    description: Refuse pending migrations that are not expanding, or accept them by name.
+    description:
+      - What is done with pending migrations that are not expanding. V(expand) refuses them, V(accept) runs them before
+        traffic, V(maintenance) lets requests wait, stops the old release, migrates and starts the new one.
     type: str
-    choices: [expand, accept]
+    choices: [expand, accept, maintenance]
     default: expand
+  overlap:
+    description:
+      - V(hold) stops the old release before the new one starts, while requests wait; V(overlap) has both for a moment.
+    type: str
+    choices: [overlap, hold]
+    default: overlap
+  keep:
+    description: Distinct artifacts that stay on the host, beside the active, the previous good and pinned releases.
+    type: int
+    default: 5
   to:
     description: With O(state=rolled_back), the release id to go back to.
     type: str
@@ -215,6 +264,16 @@ options:
     description: With O(state=rolled_back), go back although the database is ahead of the old release.
     type: bool
     default: false
+  reverse_migrations:
+    description: With O(state=rolled_back), take back the migrations that the old release does not know.
+    type: bool
+    default: false
+  secrets_from:
+    description:
+      - With O(state=rolled_back), take the newest values of the secrets, or those that the release was good with.
+    type: str
+    choices: [newest, snapshot]
+    default: newest
   remove_data:
     description: With O(state=absent), remove data, ledger and user as well. They can't be brought back.
     type: bool
@@ -276,12 +335,36 @@ migrated:
   type: list
   elements: str
   sample: [shop.0002_note]
+reversed:
+  description: Migrations that were taken back.
+  returned: O(state=rolled_back) and O(reverse_migrations)
+  type: list
+  elements: str
+run:
+  description: Id of the run, for its later phases.
+  returned: changed
+  type: str
+  sample: 0a1b2c3d4e5f
+notes:
+  description: What would fail at run time, such as peers of the settings that the sandbox does not let through.
+  returned: changed
+  type: list
+  elements: str
+pruned:
+  description: Releases and trees that were removed; in check mode the releases that would be.
+  returned: O(state=pruned)
+  type: list
+  elements: str
+good:
+  description: Whether this host took the release. It does not fail then; O(phase=confirm) does, on all hosts.
+  returned: O(phase=activate)
+  type: bool
 recovered:
-  description: What was done about an earlier run that was interrupted - undo, revert, finish or nothing.
+  description: What was done about an earlier run that was interrupted - undo, revert, forward, finish or nothing.
   returned: changed
   type: str
 plan:
-  description: Action (none, release or activate), its reason, and whether a tree is unpacked.
+  description: Action (none, release or activate), its reason, its steps, and whether a tree is unpacked.
   returned: O(state=present)
   type: dict
 ledger_head:

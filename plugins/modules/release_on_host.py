@@ -13,6 +13,8 @@ author:
   - containerless.django contributors
 description:
   - Called by the action plugin of M(containerless.django.release), never by a playbook.
+  - What steers a run (O(drain) to O(allow_older)) is taken when it is V(staged), and stands in its journal until its
+    end.
   - Runs one transaction under the app's lock; see docs/decisions/0003 for its steps and its commit point.
 attributes:
   check_mode:
@@ -24,12 +26,15 @@ options:
     type: str
     required: true
   state:
-    description: What to do.
+    description:
+      - What to do. A release is V(staged), V(activated) and V(confirmed) by one O(run); V(held) may stand between the
+        first two, V(renewed) between the last two.
+      - V(reverted) takes back what O(run) has under way.
     type: str
-    choices: [present, rolled_back, absent]
+    choices: [staged, held, activated, renewed, confirmed, reverted, rolled_back, pruned, absent]
     required: true
   desired:
-    description: The release as the control node made it; empty unless O(state=present).
+    description: The release as the control node made it; empty unless O(state=staged).
     type: dict
     default: {}
   artifact:
@@ -50,20 +55,45 @@ options:
     type: dict
     default: {}
   drain:
-    description: Seconds between the flip and the end of the old web process.
+    description: Seconds between the confirmation and the end of the old web process.
     type: int
     default: 30
+  watch:
+    description: Seconds that the release is watched after the flip.
+    type: int
+    default: 0
+  watch_errors:
+    description: Share of bad answers during the watch, in per cent, above which the release is taken back.
+    type: int
+    default: 10
+  confirm_timeout:
+    description: Seconds after the watch in which the confirmation must come.
+    type: int
+    default: 60
   lock_wait:
     description: Seconds to wait for another run on this host.
     type: int
     default: 0
   migrations:
-    description: Whether pending migrations that are not expanding are refused or accepted.
+    description: What is done with pending migrations that are not expanding.
     type: str
-    choices: [expand, accept]
+    choices: [expand, accept, maintenance]
     default: expand
+  overlap:
+    description: Whether the old release serves while the new one starts, or is stopped before.
+    type: str
+    choices: [overlap, hold]
+    default: overlap
+  keep:
+    description: Distinct artifacts that stay on the host.
+    type: int
+    default: 5
+  timers:
+    description: Whether the artifact's timers run on this host.
+    type: bool
+    default: false
   allow_older:
-    description: With O(state=present), whether the release may have an older commit than the active one.
+    description: With O(state=staged), whether the release may have an older commit than the active one.
     type: bool
     default: true
   to:
@@ -74,6 +104,15 @@ options:
     description: Go back although the database has migrations that the old release does not know.
     type: bool
     default: false
+  reverse_migrations:
+    description: With O(state=rolled_back), take back the migrations that the old release does not know.
+    type: bool
+    default: false
+  secrets_from:
+    description: With O(state=rolled_back), the newest values of the secrets, or those that the release was good with.
+    type: str
+    choices: [newest, snapshot]
+    default: newest
   remove_data:
     description: With O(state=absent), remove the app's data, its ledger and its user too.
     type: bool
@@ -124,18 +163,26 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "rolled_back", "absent"], "required": True},
+            "state": {"type": "str", "choices": request.STATES, "required": True},
             "desired": {"type": "dict", "default": {}},
             "artifact": {"type": "str", "default": ""},
             "encoding": {"type": "str", "choices": ["gzip", "identity", "zstd"], "default": "gzip"},
             "tool": {"type": "dict", "default": {}},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "drain": {"type": "int", "default": 30},
+            "watch": {"type": "int", "default": 0},
+            "watch_errors": {"type": "int", "default": 10},
+            "confirm_timeout": {"type": "int", "default": 60},
             "lock_wait": {"type": "int", "default": 0},
-            "migrations": {"type": "str", "choices": ["expand", "accept"], "default": "expand"},
+            "migrations": {"type": "str", "choices": ["expand", "accept", "maintenance"], "default": "expand"},
+            "overlap": {"type": "str", "choices": ["overlap", "hold"], "default": "overlap"},
+            "keep": {"type": "int", "default": 5},
+            "timers": {"type": "bool", "default": False},
             "allow_older": {"type": "bool", "default": True},
             "to": {"type": "str", "default": ""},
             "accept_newer_schema": {"type": "bool", "default": False},
+            "reverse_migrations": {"type": "bool", "default": False},
+            "secrets_from": {"type": "str", "choices": ["newest", "snapshot"], "default": "newest"},
             "remove_data": {"type": "bool", "default": False},
             "run": {"type": "str", "required": True},
             "who": {"type": "str", "required": True},
@@ -143,9 +190,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    act = {"present": request.present, "rolled_back": request.rolled_back, "absent": request.absent}
     try:
-        result = act[module.params["state"]](module.params, module.check_mode)
+        result = request.act(module.params, module.check_mode)
     except ReleaseFailed as exc:
         module.fail_json(msg=str(exc), evidence=exc.evidence)
     except ContainerlessError as exc:

@@ -39,12 +39,6 @@ class Offer:
         return {name: getattr(self, name) for name in kept}
 
 
-def warnings(manifest: dict[str, Any]) -> list[str]:
-    """Return what an artifact asks for and a release does not do."""
-    timers = ", ".join(manifest["timers"])
-    return [f"the timers {timers} of the artifact are not started: releases have no timers yet"] if timers else []
-
-
 def check_host(host: dict[str, Any]) -> None:
     """Raise when the host's systemd would ignore parts of the sandbox."""
     if host["systemd"] < OLDEST_SYSTEMD:

@@ -37,10 +37,33 @@ _CONFIG: dict[str, Any] = {
     "sandbox": {"type": "dict", "default": {}},
 }
 
+#: What steers a run and is no part of a release; plugins/modules/release_on_host.py takes the same names.
+_STEERING: dict[str, Any] = {
+    "drain": {"type": "int", "default": 30},
+    "watch": {"type": "int", "default": 10},
+    "watch_errors": {"type": "int", "default": 10},
+    "confirm_timeout": {"type": "int", "default": 60},
+    "lock_wait": {"type": "int", "default": 120},
+    "migrations": {"type": "str", "choices": ["expand", "accept", "maintenance"], "default": "expand"},
+    "overlap": {"type": "str", "choices": ["overlap", "hold"], "default": "overlap"},
+    "keep": {"type": "int", "default": 5},
+    "accept_newer_schema": {"type": "bool", "default": False},
+    "reverse_migrations": {"type": "bool", "default": False},
+    "secrets_from": {"type": "str", "choices": ["newest", "snapshot"], "default": "newest"},
+}
+STEERING = tuple(_STEERING)
+
 SPEC: dict[str, Any] = {
     "argument_spec": {
         "name": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["present", "rolled_back", "absent"], "default": "present"},
+        "state": {"type": "str", "choices": ["present", "rolled_back", "pruned", "absent"], "default": "present"},
+        "phase": {
+            "type": "str",
+            "choices": ["all", "stage", "hold", "activate", "renew", "confirm"],
+            "default": "all",
+        },
+        "run": {"type": "str", "default": ""},
+        "verdict": {"type": "dict"},
         "store": {"type": "str"},
         "channel": {"type": "str", "default": "production"},
         "index_id": {"type": "str", "default": ""},
@@ -54,12 +77,13 @@ SPEC: dict[str, Any] = {
         "signers": {"type": "list", "elements": "str", "default": []},
         "allow_older": {"type": "bool"},
         "reason": {"type": "str", "default": ""},
-        "drain": {"type": "int", "default": 30},
-        "lock_wait": {"type": "int", "default": 0},
-        "migrations": {"type": "str", "choices": ["expand", "accept"], "default": "expand"},
+        "timers": {"type": "str", "choices": ["first", "all", "none"], "default": "first"},
+        **_STEERING,
         "to": {"type": "str", "default": ""},
-        "accept_newer_schema": {"type": "bool", "default": False},
         "remove_data": {"type": "bool", "default": False},
     },
-    "required_if": [("state", "present", ("store", "observed", "config", "templates", "sandbox_templates"))],
+    "required_if": [
+        ("phase", "stage", ("store", "config", "templates", "sandbox_templates")),
+        *[("phase", phase, ("run",)) for phase in ("hold", "activate", "renew", "confirm")],
+    ],
 }

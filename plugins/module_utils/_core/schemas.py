@@ -61,7 +61,10 @@ _PAIR: Schema = {"type": "array", "items": _string(), "minItems": 2, "maxItems":
 MIGRATION_CLASSES = ("expand", "breaking", "unknown")
 STATES = ("staged", "active", "good", "failed", "refused", "rolled_back")
 #: Order of a release on a host; the journal names the step that is under way.
-STEPS = ("preflight", "unpack", "stage", "verify", "migrate", "start", "health", "commit", "confirm", "drain", "finish")
+STAGE_STEPS = ("preflight", "unpack", "stage", "verify")
+ACTIVATE_STEPS = ("arm", "hold", "migrate", "start", "health", "commit", "watch")
+CONFIRM_STEPS = ("confirm", "drain", "finish")
+STEPS = STAGE_STEPS + ACTIVATE_STEPS + CONFIRM_STEPS
 
 _PLATFORM: dict[str, Schema] = {
     "machine": _string(r"[a-z0-9_]+"),
@@ -184,6 +187,14 @@ JOURNAL: Schema = _object(
         "from": _nullable(_object({"activation": _ACTIVATION, "release": _string(RELEASE_ID), "content_id": _SHA})),
         "to": _object({"activation": _ACTIVATION, "release": _string(RELEASE_ID), "content_id": _SHA}),
         "boot_id": _string("[0-9a-f-]{36}"),
+        "who": _string(),
+        # Seconds of CLOCK_BOOTTIME until which the run may be continued; null where nothing is to be waited for.
+        "deadline": _nullable(_COUNT),
+        # What the run has done that recovery must know: pending migrations, traffic held, no way back.
+        "pending": {"type": "boolean"},
+        "held": {"type": "boolean"},
+        "one_way": {"type": "boolean"},
+        "policy": {"type": "object"},
     }
 )
 

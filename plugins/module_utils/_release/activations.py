@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is done to activations: units written, started, asked, published, drained and forgotten."""
+"""What is done to activations: units written, started, asked, watched, published, stopped and forgotten."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import time
 
 from .._core.errors import ContainerlessError
 from .._core.names import ENVIRONMENT_NAME, Layout
-from . import database, exposure, files, health
+from . import database, deadman, exposure, files, health, listen, peers, processes, watch
 from .journal import Ref
 from .state import State, Stored
-from .systemd import Systemd
+from .systemd import Systemd, UnitState
 
 WEB = "web"
 #: A web process that ended this often during the health gate is not waited for any longer.
 _HOPELESS = 3
+#: Seconds that the answer to the last request in a queue may take while the queue is emptied.
+_QUEUE = 10.0
 
 
 class Activations:
@@ -27,6 +29,8 @@ class Activations:
     def __init__(self, layout: Layout, systemd: Systemd) -> None:
         self.layout = layout
         self.systemd = systemd
+
+    # Written, and read as systemd does.
 
     def instantiate(self, state: State, stored: Stored, ref: Ref, secrets: dict[str, str] | None = None) -> None:
         """Write units and secrets of a release for an activation, below /run; `secrets` come before the live ones."""
@@ -53,38 +57,45 @@ class Activations:
 
     def verify(self, stored: Stored, ref: Ref) -> dict[str, float]:
         """Have systemd check the units as it reads them; return each process's exposure. Raises above the limit."""
-        names = [name for name in self.systemd.installed(ref.activation) if name.endswith(".service")]
+        names = self._installed(ref, "service")
         exposure.verify(self.systemd.run, [os.path.join(self.layout.units, name) for name in names])
         scores: dict[str, float] = {}
-        for name in stored.processes:
-            measured = exposure.measure(self.systemd.run, self.layout.unit(name, ref.activation))
+        for process in sorted({process for process, _instance in stored.instances}):
+            measured = exposure.measure(self.systemd.run, self.layout.unit(process, ref.activation))
             exposure.gate(measured, stored.config["max_exposure"])
-            scores[name] = measured.tenths / 10
+            scores[process] = measured.tenths / 10
         return scores
 
-    def start(self, stored: Stored, ref: Ref, *, workers: bool) -> None:
-        """Start the private socket and the processes; nothing waits for them here."""
-        self.systemd.start(self.layout.unit(WEB, ref.activation, "socket"))
-        names = stored.processes if workers else [WEB]
-        self.systemd.start(*[self.layout.unit(name, ref.activation) for name in names], block=False)
+    # The database, from within the sandbox.
 
-    def compare(self, stored: Stored, ref: Ref) -> database.Comparison | None:
-        """Compare the release's migrations with what its default database has applied; None without migrations."""
+    def compare(self, stored: Stored, ref: Ref) -> tuple[database.Comparison | None, list[str]]:
+        """Compare the release's migrations with what its default database has applied; None without migrations.
+
+        Also returns a sentence for each peer of the project's settings that the sandbox does not let through.
+        """
         django = stored.manifest["django"]
         if not django or not django["migrations"]:
-            return None
+            return None, []
         answer = self.layout.activation_answer(ref.activation)
         files.remove(answer)
-        self._task(ref, "applied", "reading the applied migrations")
+        failed = ""
         try:
-            applied = json.loads(files.read(answer) or b"")
+            self._task(ref, "applied", "reading the applied migrations")
+        except ContainerlessError as exc:
+            failed = str(exc)
+        try:
+            said = json.loads(files.read(answer) or b"")
         except ValueError:
             raise ContainerlessError(
-                "reading the applied migrations gave no answer; see the journal of its unit"
+                failed or "reading the applied migrations gave no answer; see the journal of its unit"
             ) from None
-        return database.compare(
-            django["migrations"], [(app, name) for alias, app, name in applied if alias == "default"]
-        )
+        unreachable = peers.unreachable(said["peers"], stored.config["sandbox"], self.layout.data)
+        if "default" in said["errors"]:
+            raise ContainerlessError(
+                "; ".join([f"the database does not answer: {said['errors']['default']}", *unreachable])
+            )
+        applied = [(app, name) for alias, app, name in said["applied"] if alias == "default"]
+        return database.compare(django["migrations"], applied), unreachable
 
     def migrate(self, ref: Ref) -> None:
         """Run the pending migrations in the sandbox. Raises with the last lines of their output."""
@@ -99,64 +110,172 @@ class Activations:
                 f"{what} failed: {self.systemd.journal(unit, 12) or 'its journal is empty'}"
             ) from None
 
-    def healthy(self, stored: Stored, ref: Ref) -> health.Answer:
-        """Wait for good answers on the private socket, and for the other processes to stay up."""
+    # Started, and asked.
+
+    def start(self, stored: Stored, ref: Ref, *, workers: bool = True) -> None:
+        """Start the private socket and the processes; nothing waits for them here."""
+        self.open_socket(ref)
+        wanted = [unit for process, unit in self._processes(stored, ref) if workers or process == WEB]
+        self.systemd.start(*wanted, block=False)
+
+    def open_socket(self, ref: Ref) -> None:
+        """Let requests wait at the private socket."""
+        self.systemd.start(self.layout.unit(WEB, ref.activation, "socket"))
+
+    def _processes(self, stored: Stored, ref: Ref) -> list[tuple[str, str]]:
+        return [(name, self.layout.unit(name, ref.activation, instance=number)) for name, number in stored.instances]
+
+    def states(self, stored: Stored, ref: Ref) -> dict[str, UnitState]:
+        """Return the state of every process by its unit."""
+        return self.systemd.show_all([unit for _process, unit in self._processes(stored, ref)])
+
+    def check(self, stored: Stored) -> health.Check:
+        """Return what a good answer of a release is."""
         spec = dict(stored.config["health"])
-        settle = float(spec.pop("stay_up"))
-        check = health.Check(**{**spec, "status": tuple(spec["status"])})
-        unit = self.layout.unit(WEB, ref.activation)
-        answer = health.gate(self.layout.activation_socket(ref.activation), check, lambda: self._gone(unit))
-        for name in stored.processes:
-            if name != WEB:
-                self._stays_up(self.layout.unit(name, ref.activation), name, settle)
+        for other in ("stay_up", "commands"):
+            spec.pop(other, None)
+        return health.Check(**{**spec, "status": tuple(spec["status"]), "release": stored.release_id})
+
+    def healthy(self, stored: Stored, ref: Ref) -> health.Answer:
+        """Wait for good answers on the private socket, for the other processes to stay up, and for their commands."""
+        answer = health.gate(
+            self.layout.activation_socket(ref.activation), self.check(stored), lambda: self._hopeless(stored, ref)
+        )
+        settle = float(stored.config["health"]["stay_up"])
+        self._stay_up([unit for process, unit in self._processes(stored, ref) if process != WEB], settle)
+        for process in sorted(processes.commands(stored.manifest, stored.config)):
+            self._task(ref, f"healthy_{process}", f"the health command of process {process}")
         return answer
 
-    def _gone(self, unit: str) -> str:
-        shown = self.systemd.show(unit)
-        if shown.active == "failed" or shown.restarts >= _HOPELESS:
-            return f"the web process ended {shown.restarts + 1} times ({shown.result})"
+    def _hopeless(self, stored: Stored, ref: Ref) -> str:
+        webs = [unit for process, unit in self._processes(stored, ref) if process == WEB]
+        for shown in self.systemd.show_all(webs).values():
+            if shown.active == "failed" or shown.restarts >= _HOPELESS:
+                return f"the web process ended {shown.restarts + 1} times ({shown.result})"
         return ""
 
-    def _stays_up(self, unit: str, name: str, settle: float) -> None:
+    def _stay_up(self, units: list[str], settle: float) -> None:
         deadline = time.monotonic() + settle + 30
-        while time.monotonic() < deadline:
-            shown = self.systemd.show(unit)
-            if shown.restarts > 0 or shown.active == "failed":
-                raise ContainerlessError(f"process {name} does not stay up ({shown.result})")
-            if shown.is_up and time.monotonic() - shown.since >= settle:
-                return
-            time.sleep(0.1)
-        raise ContainerlessError(f"process {name} did not come up")
+        waiting = list(units)
+        while waiting:
+            for unit, shown in self.systemd.show_all(waiting).items():
+                if shown.restarts > 0 or shown.active == "failed":
+                    raise ContainerlessError(f"process {name_of(unit)} does not stay up ({shown.result})")
+                if shown.is_up and time.monotonic() - shown.since >= settle:
+                    waiting.remove(unit)
+            if waiting and time.monotonic() >= deadline:
+                raise ContainerlessError(f"process {name_of(waiting[0])} did not come up")
+            time.sleep(0.1 if waiting else 0)
 
-    def publish(self, active: Ref | None) -> None:
-        """Make web.sock and current follow `active`; both can be rebuilt from it at any time."""
+    def watch(self, stored: Stored, ref: Ref, seconds: float, percent: int) -> watch.Rate:
+        """Look at a release after the flip. Raises HealthError when it ends or answers badly."""
+        check, path = self.check(stored), self.layout.activation_socket(ref.activation)
+
+        def ask() -> tuple[health.Answer, str]:
+            answer = health.ask(path, check)
+            return answer, answer.verdict(check)
+
+        def ended() -> str:
+            for unit, shown in self.states(stored, ref).items():
+                if not shown.is_up or shown.restarts > 0:
+                    return f"process {name_of(unit)} ended after the flip ({shown.result})"
+            return ""
+
+        return watch.watch(seconds, percent, ask, ended)
+
+    # Led to.
+
+    def publish(self, active: Ref | None, previous: Ref | None = None) -> None:
+        """Make web.sock, previous.sock and current follow `active`; they can be rebuilt from it at any time."""
         if active is None:
-            files.remove(self.layout.web_socket)
-            files.remove(self.layout.current)
+            for path in (self.layout.web_socket, self.layout.previous_socket, self.layout.current):
+                files.remove(path)
             return
         files.directory(self.layout.run)
-        files.link(f"{active.activation}/web.sock", self.layout.web_socket)
+        self._lead(active, previous or active)
         files.link(f"trees/{active.content_id}", self.layout.current)
 
-    def drain(self, ref: Ref, seconds: float) -> None:
-        """Let a web process answer what it accepted; the other processes end at once, gracefully."""
-        services = [name for name in self.systemd.installed(ref.activation) if name.endswith(".service")]
-        web = self.layout.unit(WEB, ref.activation)
-        self.systemd.stop(*[name for name in services if name != web], block=False)
-        time.sleep(seconds)
-        self.systemd.stop(web)
+    def hold(self, stored: Stored, origin: Ref, target: Ref) -> None:
+        """Let new requests wait at the target's socket, and stop the origin when it has answered what it took."""
+        self.open_socket(target)
+        self._lead(target, target)
+        self._empty_queue(stored, origin)
+        self.stop(origin)
 
-    def forget_others(self, keep: Ref | None) -> None:
-        """Stop and remove the units of every activation but one."""
+    def _lead(self, ref: Ref, backup: Ref) -> None:
+        """Let new requests go to an activation's socket, and those of a proxy's backup to another's."""
+        files.link(f"{ref.activation}/web.sock", self.layout.web_socket)
+        files.link(f"{backup.activation}/web.sock", self.layout.previous_socket)
+
+    def follow(self, state: State, active: Ref | None) -> None:
+        """Have timers and the TCP socket of `active`, and of nothing else."""
+        stored = state.stored(active.release) if active else None
+        wanted = []
+        if active is not None and stored is not None and state.host_options()["timers"]:
+            wanted = [self.layout.timer(name, active.activation) for name in stored.timers]
+        others = [name for name in self.systemd.installed() if name.endswith(".timer") and name not in wanted]
+        if others:
+            self.systemd.stop(*others)
+        if wanted:
+            self.systemd.start(*wanted)
+        listen.follow(self.layout, self.systemd, state.units(active.release) if active else {})
+
+    # Stopped.
+
+    def _empty_queue(self, stored: Stored, ref: Ref) -> None:
+        """Wait until a release has taken every request that waits at its socket: the last one is our own."""
+        health.ask(self.layout.activation_socket(ref.activation), self.check(stored), _QUEUE)
+
+    def stop(self, ref: Ref) -> None:
+        """Stop an activation and wait; its units stay, so that it can be started again.
+
+        In one call, so that no socket starts its service again.
+        """
+        self.systemd.stop(*self._installed(ref, "timer"), *self._installed(ref, "socket"), *self._long_running(ref))
+
+    def drain(self, ref: Ref, seconds: float) -> None:
+        """Let web answer on for `seconds` while nobody waits for it; the other processes begin to end now."""
+        web = self.layout.unit(WEB, ref.activation).split("@")[0]
+        self.systemd.stop(*[name for name in self._long_running(ref) if not name.startswith(web)], block=False)
+        deadman.drain(self.layout, self.systemd, ref.activation, seconds)
+
+    def end(self, activation: int) -> None:
+        """End a drained activation: every process within its own stop_timeout; a timer's run comes to its own end."""
+        ref = Ref(activation, "", "")
+        if self.layout.activation_socket(activation) == self._led(self.layout.previous_socket):
+            files.link(os.path.relpath(self._led(self.layout.web_socket), self.layout.run), self.layout.previous_socket)
+        self.stop(ref)
+        runs = [name for name in self._installed(ref, "service") if "-timer." in name]
+        while any(shown.active in ("active", "activating") for shown in self.systemd.show_all(runs).values()):
+            time.sleep(1.0)
+        self.systemd.uninstall(activation)
+
+    def _led(self, link: str) -> str:
+        return os.path.join(self.layout.run, os.readlink(link)) if os.path.islink(link) else ""
+
+    def tidy(self, *keep: Ref | None) -> None:
+        """Stop and remove the units of every activation that is neither kept nor draining."""
+        kept = {ref.activation for ref in keep if ref is not None}
         for number in self.systemd.activations():
-            if keep is None or number != keep.activation:
+            if number not in kept and not deadman.is_draining(self.layout, self.systemd, number):
                 self.systemd.uninstall(number)
 
     def journal(self, ref: Ref) -> dict[str, str]:
         """Return the last lines of each service of an activation that logged anything."""
-        names = [name for name in self.systemd.installed(ref.activation) if name.endswith(".service")]
-        found = {name: self.systemd.journal(name) for name in names}
+        found = {name: self.systemd.journal(name) for name in self._installed(ref, "service")}
         return {name: text for name, text in found.items() if text}
+
+    def _installed(self, ref: Ref, kind: str) -> list[str]:
+        return [name for name in self.systemd.installed(ref.activation) if name.endswith(f".{kind}")]
+
+    def _long_running(self, ref: Ref) -> list[str]:
+        """Return the services that run as long as a release: neither tasks nor what a timer starts."""
+        return [name for name in self._installed(ref, "service") if "-task." not in name and "-timer." not in name]
+
+
+def name_of(unit: str) -> str:
+    """Return the process of a unit for a sentence: `worker`, `worker.2`."""
+    return unit.split("@", maxsplit=1)[0].rpartition("-")[2]
 
 
 def env_quote(value: str) -> str:

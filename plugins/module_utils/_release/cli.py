@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import json
 import os
@@ -17,12 +18,15 @@ import uuid
 from .._artifact import tree
 from .._core.errors import ContainerlessError
 from .._core.names import APP_NAME, PREFIX, Layout
-from . import hostinfo
+from . import hostinfo, startable
 from .desired import Policy
 from .engine import Engine
 from .evidence import ReleaseFailed
 from .state import State
 from .systemd import Systemd
+
+#: Seconds: no lease runs longer than a day.
+_LONGEST_LEASE = 86400
 
 
 def _apps() -> list[str]:
@@ -55,15 +59,25 @@ def _status(options: argparse.Namespace) -> int:
         print("no app was released on this host")
         return 0
     for report in reports:
-        state = "running" if report["running"] else "NOT RUNNING" if report["release"] else "not released"
-        print(f"{report['app']}: {report['release'] or '-'} (activation {report['activation'] or '-'}), {state}")
-        if report["release"]:
-            print(f"  signature: {report['signed_by']}")
-        if report["under_way"]:
-            print(f"  a release is under way or was interrupted at step {report['under_way']}")
-        if report["processes"]:
-            print(_table([(f"  {name}", shown) for name, shown in report["processes"].items()]))
-    return 0 if all(report["running"] for report in reports) else 3
+        print("\n".join(_lines_of(report)))
+    return 0 if all(report["running"] and not report["problems"] for report in reports) else 3
+
+
+def _lines_of(report: dict[str, t.Any]) -> t.Iterator[str]:
+    """Yield what `status` says of one app."""
+    state = "running" if report["running"] else "NOT RUNNING" if report["release"] else "not released"
+    yield f"{report['app']}: {report['release'] or '-'} (activation {report['activation'] or '-'}), {state}"
+    if report["release"]:
+        yield f"  signature: {report['signed_by']}"
+    if report["under_way"]:
+        wait = report["unconfirmed_for"]
+        until = f"taken back in {wait} s unless confirmed" if wait else "the next run or boot clears up"
+        yield f"  a release is under way, at step {report['under_way']}; {until}"
+    yield from (f"  PROBLEM: {problem}" for problem in report["problems"])
+    if report["draining"]:
+        yield f"  draining: activation {', '.join(map(str, report['draining']))}"
+    if report["processes"]:
+        yield _table([(f"  {name}", shown) for name, shown in report["processes"].items()])
 
 
 def _history(options: argparse.Namespace) -> int:
@@ -96,38 +110,79 @@ def _verify(options: argparse.Namespace) -> int:
     stored = state.stored(state.active.release) if state.active else None
     if stored is None:
         raise ContainerlessError(f"{options.app} has no active release on this host")
-    drift = tree.verify(layout.tree(stored.content_id), stored.manifest["tree"]["sha256"])
-    for line in drift:
+    found = tree.verify(layout.tree(stored.content_id), stored.manifest["tree"]["sha256"])
+    for line in found:
         print(line)
-    print(f"{stored.release_id}: {stored.manifest['tree']['files']} files, {len(drift)} differ from the manifest")
-    return 1 if drift else 0
+    problems = startable.problems(layout.tree(stored.content_id), stored.manifest)
+    for line in problems:
+        print(f"PROBLEM: {line}")
+    print(f"{stored.release_id}: {stored.manifest['tree']['files']} files, {len(found)} differ from the manifest")
+    return 1 if found or problems else 0
 
 
-def _engine(options: argparse.Namespace, why: str) -> Engine:
-    layout = Layout(options.app)
-    policy = Policy(
-        drain=getattr(options, "drain", 0.0),
-        lock_wait=60.0,
-        accept_newer_schema=getattr(options, "accept_newer_schema", False),
-    )
+def _engine(app: str, why: str, **policy: t.Any) -> Engine:
+    layout = Layout(app)
     who = os.environ.get("SUDO_USER") or getpass.getuser()
-    return Engine(layout, Systemd(layout), run=uuid.uuid4().hex[:12], who=who, why=why, policy=policy)
+    chosen = Policy(**{"lock_wait": 60, **policy})
+    return Engine(layout, Systemd(layout), run=uuid.uuid4().hex[:12], who=who, why=why, policy=chosen)
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    engine = _engine(options, options.why)
-    with engine.locked():
+    engine = _engine(
+        options.app,
+        options.why,
+        drain=options.drain,
+        accept_newer_schema=options.accept_newer_schema,
+        reverse_migrations=options.reverse_migrations,
+        secrets=options.secrets,
+    )
+    with engine.locked(take_over=True):
         outcome = engine.rollback(options.release)
-    print(f"{outcome.previous} -> {outcome.release} (activation {outcome.activation})")
-    print(_table([(f"  {name}", f"{seconds:.2f} s") for name, seconds in outcome.steps]))
+    print(f"{outcome.previous or 'a release that nobody confirmed'} -> {outcome.release}", end="")
+    print(f" (activation {outcome.activation})")
+    if outcome.steps:
+        print(_table([(f"  {name}", f"{seconds:.2f} s") for name, seconds in outcome.steps]))
     return 0
 
 
 def _boot(options: argparse.Namespace) -> int:
-    engine = _engine(options, "boot")
+    engine = _engine(options.app, "boot")
     with engine.locked():
         release = engine.boot()
     print(f"{options.app}: {release or 'nothing to bring back'}")
+    return 0
+
+
+def _expire(options: argparse.Namespace) -> int:
+    """Take back what nobody confirmed, as soon as its lease is over; what the dead man's switch runs."""
+    engine = _engine(options.app, "nobody confirmed it in time", lock_wait=_LONGEST_LEASE)
+    with engine.locked():
+        print(f"{options.app}: {engine.outcome.recovered or 'nothing to take back'}")
+    return 0
+
+
+def _drain(options: argparse.Namespace) -> int:
+    """End an activation that is no longer live, and remove what this host need not keep."""
+    engine = _engine(options.app, "drained", lock_wait=0)
+    engine.activations.end(options.activation)
+    with contextlib.suppress(ContainerlessError), engine.locked():
+        # A run that holds the lock prunes after its own drain.
+        gone = engine.prune()
+        print(f"{options.app}: activation {options.activation} ended, {len(gone)} releases and trees removed")
+    return 0
+
+
+def _pin(options: argparse.Namespace) -> int:
+    """Keep a release of this host whatever is released later, or keep it no longer."""
+    engine = _engine(options.app, options.verb)
+    with engine.locked():
+        state = engine.state
+        if state.stored(options.release) is None:
+            raise ContainerlessError(
+                f"{options.release} is not on this host; `{PREFIX} history {options.app}` tells"
+            )
+        pinned = set(state.host_options()["pinned"]) - {options.release}
+        state.write_host_options(pinned=sorted(pinned | ({options.release} if options.verb == "pin" else set())))
     return 0
 
 
@@ -149,12 +204,28 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("app")
     rollback.add_argument("release", nargs="?", default="")
     rollback.add_argument("--accept-newer-schema", action="store_true", help="the old code works on the newer schema")
-    rollback.add_argument("--drain", type=float, default=5.0, metavar="SECONDS", help="before the old one stops (5)")
+    rollback.add_argument(
+        "--reverse-migrations", action="store_true", help="take back what the old release does not know"
+    )
+    rollback.add_argument("--secrets", choices=["newest", "snapshot"], default="newest", help="which values (newest)")
+    rollback.add_argument("--drain", type=int, default=5, metavar="SECONDS", help="before the old one stops (5)")
     rollback.add_argument("--why", default="", help="stands in the ledger")
     rollback.set_defaults(call=_rollback)
+    for verb, what in (("pin", "never remove a release of this host"), ("unpin", "the contrary")):
+        pin = verbs.add_parser(verb, help=what)
+        pin.add_argument("app")
+        pin.add_argument("release")
+        pin.set_defaults(call=_pin)
     boot = verbs.add_parser("boot", help="bring back the active release; called by the boot unit")
     boot.add_argument("app")
     boot.set_defaults(call=_boot)
+    expire = verbs.add_parser("expire", help="take back what nobody confirmed; called by the dead man's switch")
+    expire.add_argument("app")
+    expire.set_defaults(call=_expire)
+    drain = verbs.add_parser("drain", help="end an activation that is no longer live; called by its timer")
+    drain.add_argument("app")
+    drain.add_argument("activation", type=int)
+    drain.set_defaults(call=_drain)
     return parser
 
 

@@ -71,6 +71,18 @@ def _left_out(migrations: list[dict[str, t.Any]], done: set[Migration]) -> set[M
     return found
 
 
+def backwards(newer: t.Iterable[Migration], known: list[dict[str, t.Any]]) -> list[Migration]:
+    """Return what `migrate APP NAME` has to be called with so that only `known` migrations stay applied.
+
+    One call an app of the newer ones: its last known migration by name, or `zero`. Django takes back what depends on
+    it in other apps by itself.
+    """
+    last: dict[str, str] = {}
+    for item in known:
+        last[item["app"]] = max(last.get(item["app"], ""), item["name"])
+    return [(app, last.get(app, "zero")) for app in sorted({app for app, _name in newer})]
+
+
 class Refused(ContainerlessError):
     """The schema stands against it; the release itself was not judged."""
 
@@ -81,7 +93,8 @@ def refuse_risky(comparison: Comparison, accept: bool) -> None:
         named = ", ".join(f"{label(key)} ({kind})" for key, kind in comparison.risky)
         raise Refused(
             f"refused: pending migrations would break the code that is live: {named};"
-            " split them into an expanding and a later contracting release, or set app_release_migrations=accept"
+            " split them into an expanding and a later contracting release, or set app_release_migrations=maintenance"
+            " (stop, migrate, start) or =accept (the old code goes on meanwhile)"
         )
 
 
@@ -91,5 +104,6 @@ def refuse_newer(comparison: Comparison, accept: bool) -> None:
         named = ", ".join(label(key) for key in comparison.newer)
         raise Refused(
             f"refused: the database is ahead of that release, which does not know {named};"
-            " set app_release_rollback_accept_newer_schema=true if its code works on this schema"
+            " set app_release_rollback_accept_newer_schema=true if its code works on this schema, or"
+            " app_release_rollback_reverse_migrations=true to take them back"
         )

@@ -3,7 +3,7 @@
 
 """The transaction: a release, a rollback, a recovery and a boot are the same steps over the same journal.
 
-Order, commit point and recovery are those of docs/decisions/0003.
+Phases, order, commit point and recovery are those of docs/decisions/0003 and 0010.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import os
 import shutil
 import time
 import typing as t
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from .._core.errors import ContainerlessError
 from .._core.names import Layout
-from . import database, files, health, journal, ledger, plan, staging
+from . import database, deadman, evidence, files, journal, lease, ledger, plan, retention, staging, static
 from .activations import Activations
 from .desired import Desired, Outcome, Policy
-from .evidence import ReleaseFailed, mask
+from .evidence import ReleaseFailed
 from .journal import Journal, Ref
+from .recovery import Recovery
+from .reverse import reverse
 from .state import State, Stored
 from .systemd import Systemd
 
@@ -42,40 +44,60 @@ class Engine:
         self._secrets: dict[str, str] = {}
 
     @contextlib.contextmanager
-    def locked(self) -> t.Iterator[None]:
-        """Hold the app's lock, read its state and do what an interrupted run left to do."""
+    def locked(self, *, take_over: bool = False) -> t.Iterator[None]:
+        """Hold the app's lock, read its state and do what another run left to do, once its lease is over.
+
+        Waits for `lock_wait` seconds; with `take_over` not for a lease. Raises ContainerlessError with who holds it.
+        """
+        deadline = time.monotonic() + self.policy.lock_wait
         owner = f"run {self.run} of {self.who} since {_utc()}"
-        with files.lock(self.layout.lock, owner, self.policy.lock_wait):
-            try:
-                self.state = State.read(self.layout)
-                self.outcome.recovered = self._recover()
-                yield
-            finally:
-                self._leave_no_empty_folder()
+        while True:
+            with files.lock(self.layout.lock, owner, max(0.0, deadline - time.monotonic())):
+                try:
+                    self.state = State.read(self.layout)
+                    left = self._waits_for()
+                    if take_over or left is None:
+                        self.outcome.recovered = self._recover()
+                        yield
+                        return
+                finally:
+                    self._leave_no_empty_folder()
+            if time.monotonic() >= deadline:
+                raise ContainerlessError(
+                    f"run {left.run} of {left.who} has {left.target.release} under way (step {left.step}) for at most"
+                    f" {lease.left(left.boot_id, left.deadline)} s more; wait for it or raise app_release_lock_wait"
+                )
+            time.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
 
     # The ways in.
 
     def release(self, desired: Desired) -> Outcome:
-        """Make a release live. Raises ContainerlessError before, ReleaseFailed after something was begun."""
+        """Make a release live and good, all three phases in one. Raises as they do."""
+        self.stage(desired)
+        self.activate()
+        return self.confirm()
+
+    def stage(self, desired: Desired) -> Outcome:
+        """Put a release on the disk and judge it. Raises ContainerlessError before, ReleaseFailed once it was begun."""
         self._secrets = desired.secrets
+        self._take_back_own()
         with self._timed("preflight"):
             self.preflight(desired)
         target = Ref(ledger.next_activation(self.state.entries), desired.release_id, desired.content_id)
-        with self._transaction("release", target):
+        with self._transaction(self._begun("release", target)):
             with self._step("unpack"):
                 staging.unpack_tree(self.layout, desired)
             with self._step("stage"):
                 staging.stage(self.layout, self.systemd, desired)
+                self.state.write_host_options(keep=self.policy.keep, timers=self.policy.timers)
                 self._log("staged", target)
-            stored = self._stored(target)
             with self._step("verify"):
+                stored = self._stored(target)
                 self.activations.instantiate(self.state, stored, target, desired.secrets)
                 self.outcome.exposure = self.activations.verify(stored, target)
-            with self._step("migrate"):
-                self._migrate(stored, target)
-            with self._step("start"):
-                self.activations.start(stored, target, workers=True)
-            self._go_live(stored, target)
+                comparison, self.outcome.warnings = self.activations.compare(stored, target)
+                self._refuse_risky(comparison)
+                self._note(pending=bool(comparison and comparison.pending))
         return self._done(target)
 
     def preflight(self, desired: Desired) -> None:
@@ -84,25 +106,89 @@ class Engine:
         if live is not None and not self.policy.allow_older:
             plan.refuse_older(live.manifest, desired.manifest)
         staging.preflight(self.layout, desired, self.state.secrets())
+        if live is not None and self.policy.overlap != "hold":
+            staging.check_memory(self.systemd.memory(self.layout.slice), staging.available_memory())
+
+    def hold(self) -> Outcome:
+        """Let requests wait where the migrations of what this run staged want it; each host before one migrates."""
+        left = self._continued("verify")
+        with self._transaction(left):
+            self._arm_and_hold(self._stored(left.target), left.target)
+        return self._done(left.target)
+
+    def activate(self) -> Outcome:
+        """Bring what this run staged before traffic. Raises ReleaseFailed; the old release serves then."""
+        left = self._continued("verify", "hold")
+        target = left.target
+        with self._transaction(left):
+            stored = self._stored(target)
+            if left.step == "verify":
+                self._arm_and_hold(stored, target)
+            with self._step("migrate"):
+                if left.pending:
+                    self._migrate(stored, target)
+            with self._step("start"):
+                self.activations.start(stored, target)
+            with self._step("health"):
+                self.activations.healthy(stored, target)
+            with self._step("commit"):
+                self._arm(self.policy.watch + self.policy.confirm_timeout)
+                self._commit(target)
+            with self._step("watch"):
+                if self.policy.watch > 0:
+                    self.activations.watch(stored, target, self.policy.watch, self.policy.watch_errors)
+        return self._done(target)
+
+    def confirm(self) -> Outcome:
+        """Call what this run activated good. Raises ContainerlessError when the dead man's switch was faster."""
+        left = self._continued("watch")
+        with self._transaction(left):
+            self._confirm(left.target)
+        return self._done(left.target)
+
+    def renew(self) -> Outcome:
+        """Let the dead man's switch wait anew: other hosts of the fleet are not there yet."""
+        self._journal = self._continued("watch")
+        self._arm(self.policy.confirm_timeout)
+        return self._done(self._journal.target)
+
+    def revert(self, reason: str) -> Outcome:
+        """Take back what this run has under way: another host of the fleet could not take it. Nothing is fine too."""
+        left = self.state.journal
+        if left is not None and left.run == self.run:
+            self._end(left, reason)
+            self.outcome.changed = True
+            self.outcome.previous = left.target.release
+        self.outcome.release = self.state.active.release if self.state.active else None
+        return self.outcome
 
     def rollback(self, to: str) -> Outcome:
         """Go back to a release of this host (`to`, or the last good one before the active one). No network."""
+        if self.outcome.recovered == "revert" and to in ("", self.state.active.release if self.state.active else ""):
+            # An unconfirmed release was live: taking it back was what is asked for.
+            return self._done(t.cast("Ref", self.state.active))
         entry = self.rollback_target(to)
         target = Ref(ledger.next_activation(self.state.entries), entry.release, entry.content_id)
-        with self._transaction("rollback", target):
+        with self._transaction(self._begun("rollback", target)):
             stored = self._stored(target)
             with self._step("stage"):
                 self._log("staged", target)
-                staging.publish_static(self.layout, target.content_id)
-                self.activations.instantiate(self.state, stored, target)
+                static.publish(self.layout, target.content_id)
+                self.activations.instantiate(self.state, stored, target, self._secrets_of(target))
+            if self.policy.reverse_migrations or self.policy.overlap == "hold":
+                self._hold_and_reverse(stored, target)
             with self._step("start"):
                 # The applied migrations are read while the old code starts; its workers wait for the answer.
                 self.activations.start(stored, target, workers=False)
-                comparison = self.activations.compare(stored, target)
+                comparison, _ = self.activations.compare(stored, target)
                 if comparison:
                     database.refuse_newer(comparison, self.policy.accept_newer_schema)
-                self.activations.start(stored, target, workers=True)
-            self._go_live(stored, target)
+                self.activations.start(stored, target)
+            with self._step("health"):
+                self.activations.healthy(stored, target)
+            with self._step("commit"):
+                self._commit(target)
+            self._confirm(target)
         return self._done(target)
 
     def boot(self) -> str | None:
@@ -112,9 +198,24 @@ class Engine:
             return None
         stored = self._stored(active)
         self.activations.instantiate(self.state, stored, active)
-        self.activations.start(stored, active, workers=True)
+        self.activations.start(stored, active)
         self.activations.publish(active)
+        self.activations.follow(self.state, active)
         return active.release
+
+    def prune(self) -> list[str]:
+        """Remove releases beyond those that this host keeps; return what went."""
+        return retention.prune(self.layout, self._kept())
+
+    def prunable(self) -> list[str]:
+        """Return the releases that `prune` would remove. Writes nothing."""
+        return retention.prunable(self.layout, self._kept())
+
+    def _kept(self) -> set[str]:
+        options = self.state.host_options()
+        active = self.state.active.activation if self.state.active else None
+        under_way = {self.state.journal.target.release} if self.state.journal else set()
+        return retention.kept(self.state.entries, active, options["keep"], options["pinned"]) | under_way
 
     def rollback_target(self, to: str) -> ledger.Entry:
         """Return the ledger line to go back to. Raises when there is none, or `to` was never good here."""
@@ -138,83 +239,164 @@ class Engine:
 
     # Steps.
 
-    def _migrate(self, stored: Stored, target: Ref) -> None:
-        comparison = self.activations.compare(stored, target)
-        if comparison is None:
-            return
-        database.refuse_risky(comparison, self.policy.accept_migrations)
-        if comparison.pending:
-            self.activations.migrate(target)
-            self.outcome.migrated = [database.label(key) for key in comparison.pending]
+    def _refuse_risky(self, comparison: database.Comparison | None) -> None:
+        if comparison is not None:
+            database.refuse_risky(comparison, self.policy.migrations != "expand")
 
-    def _go_live(self, stored: Stored, target: Ref) -> None:
+    def _must_hold(self, comparison: database.Comparison | None) -> bool:
+        risky = comparison is not None and bool(comparison.risky)
+        return self.policy.overlap == "hold" or (risky and self.policy.migrations == "maintenance")
+
+    def _arm_and_hold(self, stored: Stored, target: Ref) -> None:
+        origin = self._journal.origin
+        with self._step("arm"):
+            self._arm(self._longest(stored))
+        with self._step("hold"):
+            comparison = self.activations.compare(stored, target)[0] if self._journal.pending else None
+            if origin is not None and self._must_hold(comparison):
+                self._note(held=True)
+                self.activations.hold(self._stored(origin), origin, target)
+
+    def _migrate(self, stored: Stored, target: Ref) -> None:
+        """Run what is pending now: another host of the fleet may have been first."""
+        comparison, _ = self.activations.compare(stored, target)
+        if comparison is None or not comparison.pending:
+            return
+        self._refuse_risky(comparison)
+        self._note(one_way=self._journal.held and bool(comparison.risky))
+        try:
+            self.activations.migrate(target)
+        except ContainerlessError:
+            if self._journal.one_way:
+                after, _ = self.activations.compare(stored, target)
+                self._note(one_way=after is None or after.risky != comparison.risky)
+            raise
+        self.outcome.migrated = [database.label(key) for key in comparison.pending]
+
+    def _hold_and_reverse(self, stored: Stored, target: Ref) -> None:
+        origin = t.cast("Ref", self.state.active)
+        with self._step("hold"):
+            comparison, _ = self.activations.compare(stored, target)
+            newer = comparison.newer if comparison and self.policy.reverse_migrations else ()
+            if newer or self.policy.overlap == "hold":
+                self._note(held=True)
+                self.activations.hold(self._stored(origin), origin, target)
+        with self._step("migrate"):
+            if newer:
+                self._note(one_way=True)
+                reverse(self.activations, self.state, origin, stored, list(newer))
+                self.outcome.reversed = [database.label(key) for key in newer]
+
+    def _commit(self, target: Ref) -> None:
         origin = self.state.active
-        with self._step("health"):
-            self.activations.healthy(stored, target)
-        with self._step("commit"):
-            self.state.write_active(target)
-            self.activations.publish(target)
-            self._log("active", target)
+        self.state.write_active(target)
+        self.activations.publish(target, None if self._journal.held else origin)
+        self.activations.follow(self.state, target)
+        self._log("active", target)
+
+    def _confirm(self, target: Ref) -> None:
+        origin = self._journal.origin
         with self._step("confirm"):
             self._log("good", target)
             # After it: until then a recovery goes back to what the old secrets belong to.
-            self.state.write_secrets(self._secrets)
+            self.state.write_secrets(target.release, self.activations.secrets(target))
             if origin is not None and self._journal.kind == "rollback":
                 self._log("rolled_back", origin)
+            deadman.disarm(self.layout, self.systemd)
         with self._step("drain"):
-            if origin is not None:
+            if origin is not None and not self._journal.held:
                 self.activations.drain(origin, self.policy.drain)
         with self._step("finish"):
-            self.activations.forget_others(target)
+            self.activations.tidy(target, origin)
+        self.state.clear_journal()
+
+    def _secrets_of(self, target: Ref) -> dict[str, str]:
+        """Return the secrets that come before the newest ones: those of the release, where that is asked for."""
+        if self.policy.secrets != "snapshot":
+            return {}
+        found = self.state.snapshot(target.release)
+        if not found:
+            raise ContainerlessError(
+                f"{target.release} has no snapshot of its secrets on this host; use the newest ones"
+            )
+        return found
+
+    # What another run left.
+
+    def _waits_for(self) -> Journal | None:
+        """Return the journal of another run that may go on: it came to where a call ends, and its lease is not over.
+
+        At any other step its process is dead, or it would hold the lock.
+        """
+        left = self.state.journal
+        if left is None or left.run == self.run or left.step not in journal.RESTS:
+            return None
+        return left if lease.left(left.boot_id, left.deadline) > 0 else None
 
     def _recover(self) -> str:
-        """Do what an interrupted run left to do; returns undo, revert, finish or an empty string."""
+        """Do what an interrupted run left to do; returns undo, revert, forward, finish or an empty string."""
         left = self.state.journal
-        if left is None:
+        if left is None or left.run == self.run:
             return ""
         active = self.state.active
         action = journal.recovery(left, active.activation if active else None, self.state.is_good(left.target))
-        reason = f"interrupted at step {left.step}; {action} by run {self.run}"
-        if action == "undo":
-            self._close("failed", left.target, reason)
-        elif action == "revert":
-            self._revert(left.origin, left.target, reason)
-        else:
-            self._finish(left, reason)
-        self.activations.publish(self.state.active)
-        self.activations.forget_others(self.state.active)
-        self.state.clear_journal()
+        recovery = self._recovery()
+        recovery.serve(left, action)
+        recovery.settle(left, action, f"interrupted at step {left.step}; {action} by run {self.run}")
         return action
 
-    def _finish(self, left: Journal, reason: str) -> None:
-        """Do again what follows a commit that counts."""
-        if not self.state.is_good(left.target):
-            self._log("good", left.target, reason)
-        self.state.write_secrets(self.activations.secrets(left.target))
-        if left.kind == "rollback" and left.origin is not None:
-            self._close("rolled_back", left.origin, reason)
+    def _recovery(self) -> Recovery:
+        return Recovery(self.state, self.activations, self._log)
+
+    def _continued(self, *steps: str) -> Journal:
+        """Return the journal of this run, which must have come through one of `steps`."""
+        left = self.state.journal
+        if left is None or left.run != self.run or left.step not in steps:
+            last = self.state.entries[-1] if self.state.entries else None
+            happened = f"; last in its ledger: {last.release} {last.state}, {last.why}" if last else ""
+            raise ContainerlessError(f"run {self.run} has nothing under way on this host any more{happened}")
+        self.policy = Policy(**left.policy)
+        return left
+
+    def _take_back_own(self) -> None:
+        """A run that begins anew: what it had under way is over."""
+        if self.state.journal is not None:
+            self._end(self.state.journal, "begun anew")
+
+    def _end(self, left: Journal, reason: str) -> None:
+        active = self.state.active
+        action = "revert" if active == left.target else "undo"
+        recovery = self._recovery()
+        recovery.serve(left, action)
+        recovery.settle(left, action, reason)
 
     # The frame around the steps.
 
-    @contextlib.contextmanager
-    def _transaction(self, kind: str, target: Ref) -> t.Iterator[None]:
+    def _begun(self, kind: str, target: Ref) -> Journal:
         files.directory(self.layout.var)
-        origin = self.state.active
-        self._journal = Journal(
-            kind=kind, run=self.run, step="preflight", origin=origin, target=target, boot_id=_boot_id()
-        )
+        return Journal(
+            kind=kind, run=self.run, who=self.who, step="preflight", origin=self.state.active, target=target,
+            boot_id=lease.boot_id(), policy=asdict(self.policy),
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _transaction(self, begun: Journal) -> t.Iterator[None]:
+        self._journal = begun
         try:
             yield
         except Exception as exc:
-            raise self._fail(exc, origin, target) from exc
-        self.state.clear_journal()
+            raise self._fail(exc) from exc
 
     @contextlib.contextmanager
     def _step(self, name: str) -> t.Iterator[None]:
-        self._journal = replace(self._journal, step=name)
-        self.state.write_journal(self._journal)
+        self._note(step=name)
         with self._timed(name):
             yield
+
+    def _note(self, **changes: t.Any) -> None:
+        """Write down what is about to be done, before it is done."""
+        self._journal = replace(self._journal, **changes)
+        self.state.write_journal(self._journal)
 
     @contextlib.contextmanager
     def _timed(self, name: str) -> t.Iterator[None]:
@@ -222,49 +404,51 @@ class Engine:
         yield
         self.outcome.steps.append((name, round(time.monotonic() - started, 3)))
 
-    def _fail(self, exc: Exception, origin: Ref | None, target: Ref) -> ReleaseFailed:
-        """Undo or go back, after the evidence was collected; return the error to raise."""
-        secrets = [*self.state.secrets().values(), *self._secrets.values()]
-        reason = str(mask(f"step {self._journal.step}: {exc}", secrets))
-        evidence = self._evidence(exc, target, secrets)
-        if self.state.is_good(target):
-            # Confirmed: only clearing up failed, and the next run does that again.
-            return ReleaseFailed(f"{target.release} is live, but clearing up failed at {reason}", evidence)
-        if self.state.active == target:
-            self._revert(origin, target, reason)
-        else:
-            # A refusal says nothing against the release.
-            self._close("refused" if isinstance(exc, database.Refused) else "failed", target, reason)
-        self.activations.publish(self.state.active)
-        self.systemd.uninstall(target.activation)
-        self.state.clear_journal()
-        live = f"{self.state.active.release} stays live" if self.state.active else "nothing is live"
-        return ReleaseFailed(f"{target.release} failed at {reason}; {live}", evidence)
+    def _arm(self, seconds: float) -> None:
+        """Set the dead man's switch, first in the journal: from then on others wait, at most so long."""
+        self._note(deadline=lease.now() + int(seconds) + 1)
+        if not self._journal.one_way:
+            deadman.arm(self.layout, self.systemd, seconds + 1)
 
-    def _evidence(self, exc: Exception, target: Ref, secrets: list[str]) -> dict[str, t.Any]:
-        found: dict[str, t.Any] = {"step": self._journal.step, "reason": str(exc)}
-        if isinstance(exc, health.HealthError):
-            found.update(status=exc.answer.status, body=exc.answer.body)
+    def _longest(self, stored: Stored) -> float:
+        """Return the seconds that an activation may take up to its commit."""
+        config = stored.config
+        longest = config["start_timeout"] + config["health"]["timeout"] + config["health"]["stay_up"] + 60
+        return float(longest + (config["task_timeout"] if self._journal.pending else 0))
+
+    def _fail(self, exc: Exception) -> ReleaseFailed:
+        """Have the old release serve, then collect the evidence, then clear up; return the error to raise."""
+        left, target = self._journal, self._journal.target
+        self.state.reread_active()
+        secrets = [*self.state.secrets().values(), *self._secrets.values(), *self.activations.secrets(target).values()]
+        reason = str(evidence.mask(f"step {left.step}: {exc}", secrets))
+        active = self.state.active
+        action = journal.recovery(left, active.activation if active else None, self.state.is_good(target))
+        if action == "finish" and left.kind == "release" and not self.state.is_good(target):
+            action = "revert"  # the first release of a host: nothing serves, as before
+        if action == "finish":
+            # Live and confirmed: only clearing up failed, and the next run does that again.
+            found = evidence.collect(exc, left.step, lambda: self.activations.journal(target), secrets)
+            return ReleaseFailed(f"{target.release} is live, but clearing up failed at {reason}", found)
+        recovery = self._recovery()
+        recovery.serve(left, action)
+        found = evidence.collect(exc, left.step, lambda: self.activations.journal(target), secrets)
         try:
-            found["journal"] = self.activations.journal(target)
-        except Exception as missing:  # noqa: BLE001 - evidence that can't be had must not stop the undoing
-            found["journal"] = {"evidence": f"not to be had: {missing}"}
-        masked = t.cast("dict[str, t.Any]", mask(found, secrets))
-        # Cut into lines last: a secret of several lines is looked for as a whole.
-        return {**masked, "journal": {name: text.splitlines() for name, text in masked["journal"].items()}}
-
-    def _revert(self, origin: Ref | None, target: Ref, reason: str) -> None:
-        self.state.write_active(origin)
-        self._close("rolled_back", target, reason)
+            # A refusal says nothing against the release.
+            recovery.settle(left, action, reason, "refused" if isinstance(exc, database.Refused) else "failed")
+        except (OSError, ContainerlessError) as worse:
+            reason += f" (clearing up is left to the next run: {worse})"
+        if action == "forward":
+            return ReleaseFailed(
+                f"{target.release} failed at {reason}; it stays live, since its migrations leave no automatic way back:"
+                " release a version that mends it, or go back with app_release_rollback_reverse_migrations or"
+                " app_release_rollback_accept_newer_schema", found
+            )  # fmt: skip
+        live = f"{self.state.active.release} stays live" if self.state.active else "nothing is live"
+        return ReleaseFailed(f"{target.release} failed at {reason}; {live}", found)
 
     def _log(self, state: str, ref: Ref, reason: str = "") -> None:
         self.state.append(state, ref, run=self.run, who=self.who, why=reason[:500] or self.why, now=_utc())
-
-    def _close(self, state: str, ref: Ref, reason: str) -> None:
-        """Close an activation in the ledger, if the ledger knows it."""
-        last = ledger.states(self.state.entries).get(ref.activation)
-        if last is not None and last.state != state:
-            self._log(state, ref, reason)
 
     def _leave_no_empty_folder(self) -> None:
         """A refusal on a host that never had the app leaves nothing behind."""
@@ -279,19 +463,14 @@ class Engine:
         return stored
 
     def _done(self, target: Ref) -> Outcome:
-        origin = self._journal.origin
+        left = self.state.journal or getattr(self, "_journal", None)
         self.outcome.changed = True
         self.outcome.release = target.release
         self.outcome.activation = target.activation
-        self.outcome.previous = origin.release if origin else None
+        self.outcome.previous = left.origin.release if left and left.origin else None
         self.outcome.ledger_head = ledger.head(self.state.entries)
         return self.outcome
 
 
 def _utc() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def _boot_id() -> str:
-    """Return the kernel's id of this boot (random(4))."""
-    return (files.read("/proc/sys/kernel/random/boot_id") or b"00000000-0000-0000-0000-000000000000").decode().strip()

@@ -10,6 +10,7 @@ import json
 import typing as t
 
 from .._core.errors import ContainerlessError
+from .health import HealthError
 
 MASK = "********"
 
@@ -37,6 +38,22 @@ def _mask(value: t.Any, known: list[str]) -> t.Any:
     if isinstance(value, (list, tuple)):
         return [_mask(item, known) for item in value]
     return value
+
+
+def collect(
+    exc: Exception, step: str, journal: t.Callable[[], dict[str, str]], secrets: t.Iterable[str]
+) -> dict[str, t.Any]:
+    """Return step, reason, last answer and journal lines of a failure, masked. `journal` reads lines by unit."""
+    found: dict[str, t.Any] = {"step": step, "reason": str(exc)}
+    if isinstance(exc, HealthError):
+        found.update(status=exc.answer.status, body=exc.answer.body)
+    try:
+        found["journal"] = journal()
+    except Exception as missing:  # noqa: BLE001 - evidence that can't be had must not stop the undoing
+        found["journal"] = {"evidence": f"not to be had: {missing}"}
+    masked = t.cast("dict[str, t.Any]", mask(found, list(secrets)))
+    # Cut into lines last: a secret of several lines is looked for as a whole.
+    return {**masked, "journal": {name: text.splitlines() for name, text in masked["journal"].items()}}
 
 
 class ReleaseFailed(ContainerlessError):

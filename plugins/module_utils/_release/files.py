@@ -49,13 +49,17 @@ def read(path: str) -> bytes | None:
         return None
 
 
-def read_folder(path: str, names: str) -> dict[str, str]:
-    """Return the texts of the files of a folder whose whole name matches; a missing folder holds none."""
+def names(path: str, pattern: str) -> list[str]:
+    """Return the names in a folder that match as a whole, sorted; a missing folder holds none."""
     try:
-        found = sorted(name for name in os.listdir(path) if re.fullmatch(names, name))
+        return sorted(name for name in os.listdir(path) if re.fullmatch(pattern, name))
     except FileNotFoundError:
-        return {}
-    return {name: (read(f"{path}/{name}") or b"").decode() for name in found}
+        return []
+
+
+def read_folder(path: str, pattern: str) -> dict[str, str]:
+    """Return the texts of the files of a folder whose whole name matches; a missing folder holds none."""
+    return {name: (read(f"{path}/{name}") or b"").decode() for name in names(path, pattern)}
 
 
 def remove(path: str) -> None:
@@ -72,6 +76,20 @@ def link(target: str, path: str) -> None:
         os.unlink(aside)
     os.symlink(target, aside)
     os.rename(aside, path)
+
+
+def second_name(path: str, other: str) -> None:
+    """Give a file a second name (link(2)), durably; what had that name loses it."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(other)
+    os.link(path, other)
+    flush_directory(os.path.dirname(other))
+
+
+def rename(path: str, other: str) -> None:
+    """Give a file another name in its folder, durably; needs no space on the disk."""
+    os.rename(path, other)
+    flush_directory(os.path.dirname(other))
 
 
 def directory(path: str, mode: int = 0o755) -> None:

@@ -15,7 +15,8 @@ import typing as t
 
 from .._artifact import inflate
 from .._core.names import DIGEST, Layout
-from . import files, ledger
+from . import deadman, files, lease, ledger, startable
+from .activations import Activations, name_of
 from .plan import Observed
 from .state import State
 from .systemd import Run, Systemd
@@ -80,7 +81,7 @@ def running(state: State, systemd: Systemd) -> bool:
         led = os.readlink(state.layout.web_socket) == f"{active.activation}/web.sock"
     except OSError:
         return False
-    return led and all(systemd.show(state.layout.unit(name, active.activation)).is_up for name in stored.processes)
+    return led and all(shown.is_up for shown in Activations(state.layout, systemd).states(stored, active).values())
 
 
 def observe(state: State, systemd: Systemd, content_id: str, secrets: dict[str, str]) -> Observed:
@@ -89,6 +90,7 @@ def observe(state: State, systemd: Systemd, content_id: str, secrets: dict[str, 
     return Observed(
         live=state.active.release if state.active else None,
         running=running(state, systemd),
+        good=state.active is not None and state.is_good(state.active),
         has_tree=os.path.isdir(state.layout.tree(content_id)),
         stale_secrets=tuple(sorted(name for name, value in secrets.items() if known.get(name) != value)),
     )
@@ -112,13 +114,22 @@ def releases(state: State) -> list[dict[str, t.Any]]:
 
 
 def processes(state: State, systemd: Systemd) -> dict[str, str]:
-    """Return the state of each process of the active release, as systemd says it."""
+    """Return the state of each process and timer of the active release, as systemd says it."""
     active = state.active
     stored = state.stored(active.release) if active else None
     if active is None or stored is None:
         return {}
-    shown = {name: systemd.show(state.layout.unit(name, active.activation)) for name in stored.processes}
-    return {name: f"{unit.active} ({unit.sub}), {unit.restarts} restarts" for name, unit in shown.items()}
+    shown = Activations(state.layout, systemd).states(stored, active)
+    found = {name_of(unit): f"{one.active} ({one.sub}), {one.restarts} restarts" for unit, one in shown.items()}
+    timers = systemd.show_all([state.layout.timer(name, active.activation) for name in stored.timers])
+    return {**found, **{name_of(unit): f"{one.active} ({one.sub})" for unit, one in timers.items()}}
+
+
+def draining(state: State, systemd: Systemd) -> list[int]:
+    """Return the activations that still answer what they had begun."""
+    active = state.active.activation if state.active else None
+    others = [number for number in systemd.activations() if number != active]
+    return [number for number in others if deadman.is_draining(state.layout, systemd, number)]
 
 
 def report(layout: Layout, systemd: Systemd) -> dict[str, t.Any]:
@@ -126,6 +137,7 @@ def report(layout: Layout, systemd: Systemd) -> dict[str, t.Any]:
     state = State.read(layout)
     active = state.active
     stored = state.stored(active.release) if active else None
+    left = state.journal
     return {
         "app": layout.app,
         "release": active.release if active else None,
@@ -133,8 +145,13 @@ def report(layout: Layout, systemd: Systemd) -> dict[str, t.Any]:
         "content_id": active.content_id if active else None,
         "signed_by": stored.signed_by if stored else None,
         "running": running(state, systemd),
+        "problems": startable.problems(layout.tree(stored.content_id), stored.manifest) if stored else [],
         "processes": processes(state, systemd),
-        "under_way": state.journal.step if state.journal else None,
+        "draining": draining(state, systemd),
+        "under_way": left.step if left else None,
+        "unconfirmed_for": lease.left(left.boot_id, left.deadline) if left else None,
+        "timers": state.host_options()["timers"],
+        "pinned": state.host_options()["pinned"],
         "releases": releases(state),
         "ledger_head": ledger.head(state.entries),
     }
@@ -142,8 +159,4 @@ def report(layout: Layout, systemd: Systemd) -> dict[str, t.Any]:
 
 def trees(layout: Layout) -> list[str]:
     """Return the content_ids of the whole trees on this host."""
-    try:
-        names = os.listdir(layout.trees)
-    except FileNotFoundError:
-        return []
-    return sorted(name for name in names if re.fullmatch(DIGEST, name))
+    return files.names(layout.trees, DIGEST)

@@ -9,26 +9,35 @@ import time
 import typing as t
 from dataclasses import dataclass
 
+from .._core import schemas
 from .._core.errors import ContainerlessError
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What the host has: `live` is the active release, `running` whether all of it is up behind web.sock."""
+    """What the host has: `live` is the active release, `running` whether all of it is up behind web.sock.
+
+    `good`: it was confirmed; one that a migration left no way back from may be live and not good.
+    """
 
     live: str | None
     running: bool
+    good: bool
     has_tree: bool
     stale_secrets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`action` is none, release (another release goes live) or activate (the same release is started again)."""
+    """`action` is none, release (another release goes live) or activate (the same release is started again).
+
+    `steps` are those of the journal that do something, as far as that can be told before a database is asked.
+    """
 
     action: str
     reason: str
     unpack: bool
+    steps: tuple[str, ...] = ()
 
     @property
     def is_noop(self) -> bool:
@@ -37,16 +46,22 @@ class Plan:
 
 def plan(observed: Observed, release: str) -> Plan:
     """Return what it takes to have `release` live with the secrets at hand."""
-    unpack = not observed.has_tree
     if observed.live is None:
-        return Plan("release", "first release on this host", unpack)
+        return _planned("release", "first release on this host", observed)
     if observed.live != release:
-        return Plan("release", f"{observed.live} is live", unpack)
+        return _planned("release", f"{observed.live} is live", observed)
     if observed.stale_secrets:
-        return Plan("activate", f"changed secrets: {', '.join(observed.stale_secrets)}", unpack)
+        return _planned("activate", f"changed secrets: {', '.join(observed.stale_secrets)}", observed)
+    if not observed.good:
+        return _planned("activate", "the release is live but was never confirmed", observed)
     if not observed.running:
-        return Plan("activate", "the release is active but not all of it is running", unpack)
-    return Plan("none", "already live", unpack)
+        return _planned("activate", "the release is active but not all of it is running", observed)
+    return Plan("none", "already live", not observed.has_tree)
+
+
+def _planned(action: str, reason: str, observed: Observed) -> Plan:
+    idle = ({"unpack"} if observed.has_tree else set()) | ({"hold", "drain"} if observed.live is None else {"hold"})
+    return Plan(action, reason, not observed.has_tree, tuple(step for step in schemas.STEPS if step not in idle))
 
 
 def refuse_older(live: dict[str, t.Any], wanted: dict[str, t.Any]) -> None:

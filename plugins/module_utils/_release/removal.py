@@ -10,7 +10,7 @@ import pwd
 import shutil
 
 from .._core.names import Layout
-from . import files
+from . import deadman, files, listen
 from .systemd import Systemd
 
 
@@ -22,12 +22,15 @@ def is_there(layout: Layout, systemd: Systemd, *, data: bool) -> bool:
 
 def remove(layout: Layout, systemd: Systemd, *, data: bool) -> None:
     """Stop and remove everything of an app; its data, its ledger and its user only when `data`."""
+    deadman.disarm(layout, systemd)
     for number in systemd.activations():
+        systemd.never(layout.drainer(number))
         systemd.uninstall(number)
+    listen.follow(layout, systemd, {})
     if os.path.exists(layout.boot_unit_file):
         systemd.run(["systemctl", "disable", "--now", layout.boot_unit])
         files.remove(layout.boot_unit_file)
-    for path in (layout.active, layout.journal):
+    for path in (layout.active, layout.origin, layout.journal, layout.host_options):
         files.remove(path)
     for path in (layout.srv, layout.etc, layout.run, *([layout.var] if data else [])):
         shutil.rmtree(path, ignore_errors=True)

@@ -5,25 +5,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import typing as t
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
-from .._core.names import Layout
+from .._core.names import PREFIX, Layout
 from . import files, hostinfo, plan, removal, tool
-from .desired import Desired, Policy
+from .desired import Desired, Outcome, Policy
 from .engine import Engine
 from .state import State
 from .systemd import Systemd
 
+_POLICY = tuple(item.name for item in fields(Policy) if item.name != "secrets")
+
+
+def act(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
+    """Do what `state` says and return the module's answer. Raises ContainerlessError, ReleaseFailed after a start."""
+    return _ACTS[params["state"]](params, check)
+
 
 def _engine(layout: Layout, params: dict[str, t.Any]) -> Engine:
-    policy = Policy(
-        drain=float(params["drain"]),
-        lock_wait=float(params["lock_wait"]),
-        accept_migrations=params["migrations"] == "accept",
-        accept_newer_schema=params["accept_newer_schema"],
-        allow_older=params["allow_older"],
-    )
+    policy = Policy(secrets=params["secrets_from"], **{name: params[name] for name in _POLICY})
     return Engine(layout, Systemd(layout), run=params["run"], who=params["who"], why=params["reason"], policy=policy)
 
 
@@ -43,25 +47,36 @@ def _desired(params: dict[str, t.Any]) -> Desired:
     )
 
 
-def present(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
-    """Make the wanted release live, or say in check mode what that would take."""
+def _staged(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
+    """Put the wanted release on the disk and judge it, or say in check mode what a release would take."""
     layout, desired = Layout(params["name"]), _desired(params)
     systemd = Systemd(layout)
+    engine = _engine(layout, params)
     if check:
-        state = State.read(layout)
-        planned = _planned(state, systemd, desired)
+        engine.state = State.read(layout)
+        planned = _planned(engine.state, systemd, desired)
         if planned["changed"]:
-            engine = _engine(layout, params)
-            engine.state = state
             engine.preflight(desired)
         return planned
     brought = bool(params["tool"]) and tool.install(layout, params["tool"]["digest"], params["tool"]["packed"])
-    engine = _engine(layout, params)
-    with engine.locked():
+    with _removed_at_last(params["artifact"]), engine.locked():
         result = _planned(engine.state, systemd, desired)
         if result["changed"]:
-            return {**result, **asdict(engine.release(desired))}
+            return {**result, **_answer(engine, engine.stage(desired))}
+        engine.state.write_host_options(keep=engine.policy.keep, timers=engine.policy.timers)
+        engine.activations.follow(engine.state, engine.state.active)
         return {**result, "changed": brought or bool(engine.outcome.recovered), "recovered": engine.outcome.recovered}
+
+
+@contextlib.contextmanager
+def _removed_at_last(artifact: str) -> t.Iterator[None]:
+    """Take away the folder that the artifact was sent into, whatever becomes of it: it was made for this call."""
+    try:
+        yield
+    finally:
+        folder = os.path.dirname(artifact)
+        if os.path.basename(folder).startswith(f"{PREFIX}-"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _planned(state: State, systemd: Systemd, desired: Desired) -> dict[str, t.Any]:
@@ -85,7 +100,20 @@ def _diff(state: State, desired: Desired) -> dict[str, str]:
     return plan.diff(before, (desired.document, desired.manifest, desired.units))
 
 
-def rolled_back(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
+def _continued(params: dict[str, t.Any], _check: bool) -> dict[str, t.Any]:
+    """Take the next step of what this run staged here."""
+    engine = _engine(Layout(params["name"]), params)
+    with engine.locked():
+        return _answer(engine, getattr(engine, _VERBS[params["state"]])())
+
+
+def _reverted(params: dict[str, t.Any], _check: bool) -> dict[str, t.Any]:
+    engine = _engine(Layout(params["name"]), params)
+    with engine.locked():
+        return _answer(engine, engine.revert(params["reason"]))
+
+
+def _rolled_back(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     """Go back, or say in check mode where to. Idempotent only with an explicit target."""
     layout = Layout(params["name"])
     state = State.read(layout)
@@ -95,11 +123,25 @@ def rolled_back(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     if check or state.active is None:
         engine.state = state
         return {"changed": True, "release": engine.rollback_target(params["to"]).release}
+    # Whoever goes back does not wait for somebody's confirmation.
+    with engine.locked(take_over=True):
+        return _answer(engine, engine.rollback(params["to"]))
+
+
+def _pruned(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
+    """Remove the releases beyond what is kept; check mode says which."""
+    engine = _engine(Layout(params["name"]), params)
+    if check:
+        engine.state = State.read(engine.layout)
+        gone = engine.prunable()
+        return {"changed": bool(gone), "pruned": gone}
     with engine.locked():
-        return asdict(engine.rollback(params["to"]))
+        engine.state.write_host_options(keep=engine.policy.keep)
+        gone = engine.prune()
+    return {"changed": bool(gone), "pruned": gone}
 
 
-def absent(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
+def _absent(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     """Take the app off the host."""
     layout, data = Layout(params["name"]), params["remove_data"]
     systemd = Systemd(layout)
@@ -108,3 +150,20 @@ def absent(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
         with files.lock(layout.lock, f"run {params['run']} of {params['who']}", float(params["lock_wait"])):
             removal.remove(layout, systemd, data=data)
     return {"changed": there}
+
+
+def _answer(engine: Engine, outcome: Outcome) -> dict[str, t.Any]:
+    answer = asdict(outcome)
+    return {**answer, "notes": answer.pop("warnings"), "run": engine.run}
+
+
+_VERBS = {"held": "hold", "activated": "activate", "confirmed": "confirm", "renewed": "renew"}
+_ACTS: dict[str, t.Callable[[dict[str, t.Any], bool], dict[str, t.Any]]] = {
+    "staged": _staged,
+    **dict.fromkeys(_VERBS, _continued),
+    "reverted": _reverted,
+    "rolled_back": _rolled_back,
+    "pruned": _pruned,
+    "absent": _absent,
+}
+STATES = list(_ACTS)

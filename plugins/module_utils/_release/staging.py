@@ -15,7 +15,7 @@ from .._artifact import unpack
 from .._core import canonical
 from .._core.errors import ContainerlessError
 from .._core.names import Layout
-from . import files
+from . import files, static
 from .desired import Desired
 from .systemd import Systemd
 
@@ -26,6 +26,7 @@ _SPARE_BYTES, _SPARE_INODES = 16 << 20, 100
 def preflight(layout: Layout, desired: Desired, known_secrets: t.Container[str]) -> None:
     """Raise with the option to change when this host can't take the release. Writes nothing."""
     check_space(layout, desired.manifest)
+    check_writable(layout)
     group = desired.config["proxy_group"]
     try:
         grp.getgrnam(group)
@@ -42,10 +43,7 @@ def check_space(layout: Layout, manifest: dict[str, t.Any]) -> None:
     """Raise when the tree would not fit: its bytes and inodes with a tenth to spare."""
     if os.path.isdir(layout.tree(canonical.digest(manifest))):
         return
-    place = layout.trees
-    while not os.path.isdir(place):
-        place = os.path.dirname(place)
-    stat = os.statvfs(place)
+    stat = os.statvfs(_existing(layout.trees))
     need = manifest["tree"]["bytes"] * 11 // 10 + _SPARE_BYTES
     have = stat.f_bavail * stat.f_frsize
     if have < need:
@@ -53,6 +51,38 @@ def check_space(layout: Layout, manifest: dict[str, t.Any]) -> None:
     inodes = manifest["tree"]["files"] * 11 // 10 + _SPARE_INODES
     if stat.f_files and stat.f_favail < inodes:
         raise ContainerlessError(f"not enough inodes below {layout.srv}: {inodes} needed, {stat.f_favail} free")
+
+
+def check_writable(layout: Layout) -> None:
+    """Raise when a file system that a release writes to is read-only: nothing may be half done on it."""
+    for place in (layout.trees, layout.etc, layout.var, layout.units):
+        found = _existing(place)
+        if os.statvfs(found).f_flag & os.ST_RDONLY:
+            raise ContainerlessError(f"{found} is on a read-only file system; a release writes below {place}")
+
+
+def check_memory(needed: int, available: int) -> None:
+    """Raise when a second instance of what is live would not fit beside it. Both in bytes; 0 is not known."""
+    if needed and available and available < needed:
+        raise ContainerlessError(
+            f"{needed >> 20} MiB of memory are needed to run two releases side by side, {available >> 20} MiB are"
+            " available; set app_release_overlap: hold, which stops the old one first"
+        )
+
+
+def available_memory() -> int:
+    """Return the bytes that can be used without swapping (proc(5), MemAvailable); 0 where the kernel does not say."""
+    for line in (files.read("/proc/meminfo") or b"").decode().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
+def _existing(place: str) -> str:
+    """Return a folder, or the nearest one above it that exists."""
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    return place
 
 
 def unpack_tree(layout: Layout, desired: Desired) -> None:
@@ -78,36 +108,13 @@ def stage(layout: Layout, systemd: Systemd, desired: Desired) -> None:
     files.directory(layout.etc)
     files.directory(layout.var)
     files.replace_folder(layout.release(desired.release_id), _contents(desired))
-    publish_static(layout, desired.content_id)
+    files.directory(f"{layout.etc}/snapshots", 0o700)
+    static.publish(layout, desired.content_id)
     _prepare_data(layout, desired.config["public_dirs"], desired.config["proxy_group"])
     if files.read(layout.boot_unit_file) != desired.boot_unit.encode() or not systemd.is_enabled(layout.boot_unit):
         files.write(layout.boot_unit_file, desired.boot_unit.encode())
         systemd.reload()
         systemd.enable(layout.boot_unit)
-
-
-def publish_static(layout: Layout, content_id: str) -> None:
-    """Add a tree's static files to the folder that the proxy serves, before a flip; older ones stay.
-
-    Hard links, so it costs no space; a file without a hash in its name is replaced in one rename.
-    """
-    source = f"{layout.tree(content_id)}/static"
-    for folder, _folders, names in os.walk(source):
-        target = os.path.normpath(os.path.join(layout.static, os.path.relpath(folder, source)))
-        files.directory(target)
-        for name in names:
-            _link_file(os.path.join(folder, name), os.path.join(target, name))
-
-
-def _link_file(source: str, path: str) -> None:
-    try:
-        os.link(source, path)
-    except FileExistsError:
-        if not os.path.samefile(source, path):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{path}.new")
-            os.link(source, f"{path}.new")
-            os.rename(f"{path}.new", path)
 
 
 def _contents(desired: Desired) -> dict[str, bytes]:

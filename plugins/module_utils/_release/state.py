@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from .._core import canonical, schemas
 from .._core.names import ENVIRONMENT_NAME, Layout
-from . import files, journal, ledger
+from . import files, journal, ledger, processes
 from .journal import Journal, Ref
+
+_HOST_OPTIONS: dict[str, t.Any] = {"keep": 5, "pinned": [], "timers": False}
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,13 @@ class Stored:
         return t.cast("dict[str, t.Any]", self.document["config"])
 
     @property
-    def processes(self) -> list[str]:
-        return sorted(self.manifest["processes"])
+    def instances(self) -> list[tuple[str, int]]:
+        """(process, instance) of everything that runs as long as the release is live."""
+        return processes.instances(self.manifest, self.config)
+
+    @property
+    def timers(self) -> list[str]:
+        return sorted(self.manifest["timers"])
 
 
 @dataclass
@@ -47,14 +54,14 @@ class State:
     def read(cls, layout: Layout) -> State:
         """Read everything. Raises InvalidDocument for an edited file; a torn last ledger line is ignored."""
         entries, _good = ledger.parse(files.read(layout.ledger) or b"")
-        active = files.read(layout.active)
         under_way = files.read(layout.journal)
-        return cls(
+        state = cls(
             layout=layout,
             entries=entries,
-            active=None if active is None else _active(canonical.loads(active, layout.active)),
             journal=None if under_way is None else journal.from_document(canonical.loads(under_way, layout.journal)),
         )
+        state.reread_active()
+        return state
 
     def append(self, state: str, ref: Ref, *, run: str, who: str, why: str, now: str) -> None:
         """Add a ledger line and flush it; a torn last line is cut off first."""
@@ -85,20 +92,51 @@ class State:
         self.journal = entry
 
     def clear_journal(self) -> None:
+        files.remove(self.layout.origin)
         files.remove(self.layout.journal)
         self.journal = None
 
     def write_active(self, ref: Ref | None) -> None:
-        """The commit point: one flushed rename."""
+        """The commit point: one flushed rename. What `active` was keeps a second name, for the way back."""
         if ref is None:
             files.remove(self.layout.active)
         else:
             document = schemas.check("active", {"schema": "containerless.active/v1", **ref.__dict__}, "active")
+            if self.active is not None:
+                files.second_name(self.layout.active, self.layout.origin)
             files.write(self.layout.active, canonical.dumps(document))
         self.active = ref
 
+    def take_back_active(self, origin: Ref | None) -> None:
+        """Undo `write_active` for a target; takes no space, so that a full disk can't stand in the way."""
+        kept = files.read(self.layout.origin)
+        if origin is not None and kept is not None and _active(canonical.loads(kept, self.layout.origin)) == origin:
+            files.rename(self.layout.origin, self.layout.active)
+            self.active = origin
+        else:
+            self.write_active(origin)
+
+    def host_options(self) -> dict[str, t.Any]:
+        """Return what is chosen for this host alone: `timers` (bool), `keep` (artifacts) and `pinned` (release ids)."""
+        known = files.read(self.layout.host_options)
+        return {**_HOST_OPTIONS, **(canonical.loads(known, self.layout.host_options) if known else {})}
+
+    def write_host_options(self, **changes: t.Any) -> None:
+        known = self.host_options()
+        if {**known, **changes} != known or not os.path.exists(self.layout.host_options):
+            files.write(self.layout.host_options, canonical.dumps({**known, **changes}))
+
+    def reread_active(self) -> None:
+        """Read the commit point again: a write that raised may have reached the disk all the same."""
+        found = files.read(self.layout.active)
+        self.active = None if found is None else _active(canonical.loads(found, self.layout.active))
+
+    def last(self, ref: Ref) -> ledger.Entry | None:
+        """Return the last ledger line of an activation."""
+        return ledger.states(self.entries).get(ref.activation)
+
     def is_good(self, ref: Ref) -> bool:
-        last = ledger.states(self.entries).get(ref.activation)
+        last = self.last(ref)
         return last is not None and last.state == "good"
 
     def stored(self, release_id: str) -> Stored | None:
@@ -124,13 +162,19 @@ class State:
         """Return the newest value of each secret that went live."""
         return files.read_folder(self.layout.secrets, ENVIRONMENT_NAME)
 
-    def write_secrets(self, values: dict[str, str]) -> None:
-        """Keep the secrets of a release that went live; 0600, in a folder that only root may open."""
-        files.directory(self.layout.secrets, 0o700)
-        known = self.secrets()
-        for name, value in values.items():
-            if known.get(name) != value:
-                files.write(f"{self.layout.secrets}/{name}", value.encode(), 0o600)
+    def snapshot(self, release_id: str) -> dict[str, str]:
+        """Return the values of the secrets that a release was good with; empty when it never was."""
+        return files.read_folder(self.layout.snapshot(release_id), ENVIRONMENT_NAME)
+
+    def write_secrets(self, release_id: str, values: dict[str, str]) -> None:
+        """Keep the secrets of a release that went live, as the newest and as its own; 0600, for root alone."""
+        for folder in (self.layout.secrets, self.layout.snapshot(release_id)):
+            files.directory(os.path.dirname(folder), 0o755 if folder == self.layout.secrets else 0o700)
+            files.directory(folder, 0o700)
+            known = files.read_folder(folder, ENVIRONMENT_NAME)
+            for name, value in values.items():
+                if known.get(name) != value:
+                    files.write(f"{folder}/{name}", value.encode(), 0o600)
 
 
 def _active(document: dict[str, t.Any]) -> Ref:

@@ -43,7 +43,8 @@ class UnitState:
         return self.active in ("active", "reloading")
 
 
-_SHOWN = ("ActiveState", "SubState", "NRestarts", "Result", "ActiveEnterTimestampMonotonic")
+_SHOWN = ("Id", "ActiveState", "SubState", "NRestarts", "Result", "ActiveEnterTimestampMonotonic")
+_KINDS = "service|socket|timer"
 
 
 def parse_show(text: str) -> UnitState:
@@ -89,7 +90,24 @@ class Systemd:
             self.run(["systemctl", "reset-failed", *units])
 
     def show(self, unit: str) -> UnitState:
-        return parse_show(self._do("systemctl", "show", unit, "-p", ",".join(_SHOWN)))
+        return self.show_all([unit])[unit]
+
+    def show_all(self, units: t.Sequence[str]) -> dict[str, UnitState]:
+        """Return the state of several units with one question; an empty list asks nothing."""
+        if not units:
+            return {}
+        blocks = self._do("systemctl", "show", *units, "-p", ",".join(_SHOWN)).strip().split("\n\n")
+        # One block a unit, in the order asked for: an alias shows another Id.
+        return {unit: parse_show(block) for unit, block in zip(units, blocks)}
+
+    def memory(self, unit: str) -> int:
+        """Return the bytes that a unit's cgroup holds; 0 where they are not counted."""
+        text = self._do("systemctl", "show", unit, "-p", "MemoryCurrent", "--value").strip()
+        return int(text) if text.isdigit() and int(text) < 1 << 60 else 0
+
+    def is_active(self, *units: str) -> bool:
+        """Say whether any of these units is up or coming up."""
+        return any(self.run(["systemctl", "is-active", "--quiet", unit])[0] == 0 for unit in units)
 
     def is_enabled(self, unit: str) -> bool:
         return self.run(["systemctl", "is-enabled", "--quiet", unit])[0] == 0
@@ -107,6 +125,27 @@ class Systemd:
             "systemd-sysusers", "--inline", f'u {self.layout.user} - "{PREFIX} {self.layout.app}" {self.layout.data}'
         )
 
+    # Transient units: what has to happen later, whether anybody is there or not (systemd-run(1)).
+
+    def after(self, name: str, seconds: float, argv: t.Sequence[str], description: str) -> None:
+        """Run a command in `seconds` (0: now) as unit `name`, again every few seconds until it succeeds."""
+        when = ["--timer-property=AccuracySec=100ms", f"--on-active={seconds:.3f}"] if seconds > 0 else ["--no-block"]
+        again = ["Restart=on-failure", "RestartSec=5", "StartLimitIntervalSec=0"]
+        told = ["systemd-run", "--quiet", "--collect", f"--unit={name}", f"--description={description}", *when]
+        told += [*(f"--property={item}" for item in again), "--", *argv]
+        if self.run(told)[0] != 0:
+            # Most likely it is put off already: what was told last counts.
+            self.run(["systemctl", "stop", f"{name}.timer", f"{name}.service"])
+            self._do(*told)
+
+    def never(self, name: str) -> None:
+        """Take back what `after` put off; one that runs already runs on, it may be the caller."""
+        self.run(["systemctl", "stop", "--quiet", f"{name}.timer"])
+
+    def is_put_off(self, name: str) -> bool:
+        """Say whether what `after` was told still waits or runs."""
+        return self.is_active(f"{name}.timer") or self.show(f"{name}.service").active in ("active", "activating")
+
     # Instances: a template of the release becomes the unit of an activation.
 
     def instance(self, name: str, activation: int) -> str:
@@ -116,6 +155,8 @@ class Systemd:
     def install(self, units: dict[str, str], activation: int) -> None:
         """Write the units of an activation below /run, where no reboot finds them again."""
         for name, text in sorted(units.items()):
+            if "@." not in name:
+                continue  # one per app: _release.listen
             path = os.path.join(self.layout.units, self.instance(name, activation))
             os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
             files.write(path, text.encode())
@@ -124,7 +165,7 @@ class Systemd:
     def installed(self, activation: int | None = None) -> list[str]:
         """Return the names of our unit files of an activation (all of them for None) below /run."""
         number = r"\d+" if activation is None else str(activation)
-        pattern = re.compile(rf"{PREFIX}-{self.layout.app}-[a-z0-9_.]+@{number}\.(service|socket)")
+        pattern = re.compile(rf"{PREFIX}-{self.layout.app}-[a-z0-9_.]+@{number}\.({_KINDS})")
         try:
             return sorted(name for name in os.listdir(self.layout.units) if pattern.fullmatch(name))
         except FileNotFoundError:

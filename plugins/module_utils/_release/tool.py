@@ -18,11 +18,13 @@ from .._core.names import PREFIX, Layout
 from . import files
 
 ROOMS = ("_core", "_artifact", "_release")
+#: Versions of the tool that stay beside the current one: timers run the version that armed them.
+_OLDER_TOOLS = 3
 _COMMAND = """#!/usr/bin/python3 -I
-# The host tool of containerless.django; it is replaced by the next release.
+# The host tool of containerless.django; `current` is replaced by the next release.
 import sys
 
-sys.path.insert(0, "{tools}/current")
+sys.path.insert(0, "{folder}")
 from {package}._release.cli import main
 
 main()
@@ -56,6 +58,11 @@ def installed(layout: Layout) -> str:
     return digest if os.path.isdir(f"{layout.tools}/{digest}") and os.path.exists(layout.command) else ""
 
 
+def own_command(layout: Layout) -> str:
+    """Return the command of the version that is current now, by its own path."""
+    return f"{layout.tools}/{installed(layout) or 'current'}/command"
+
+
 def install(layout: Layout, digest: str, packed: str) -> bool:
     """Unpack the tool beside older ones and let `current` and the command follow. Returns whether it was new."""
     if installed(layout) == digest:
@@ -68,13 +75,27 @@ def install(layout: Layout, digest: str, packed: str) -> bool:
         with zipfile.ZipFile(io.BytesIO(base64.b64decode(packed))) as archive:
             archive.extractall(package)
         files.write(f"{package}/__init__.py", b"")
+        files.write(f"{aside}/command", _command(target), 0o755)
         _readable(aside)
         compileall.compile_dir(aside, quiet=2, stripdir=aside, prependdir=target)
         os.sync()  # a boot after a power cut may run it
         os.rename(aside, target)
     files.link(digest, f"{layout.tools}/current")
-    files.write(layout.command, _COMMAND.format(tools=layout.tools, package=PREFIX).encode(), 0o755)
+    files.write(layout.command, _command(f"{layout.tools}/current"), 0o755)
     return True
+
+
+def _command(folder: str) -> bytes:
+    return _COMMAND.format(folder=folder, package=PREFIX).encode()
+
+
+def prune(layout: Layout) -> None:
+    """Remove versions of the tool but the current one and the newest before it."""
+    keep = {installed(layout), "current"}
+    names = [name for name in os.listdir(layout.tools) if name not in keep and not name.startswith(".")]
+    older = sorted(names, key=lambda name: os.stat(f"{layout.tools}/{name}").st_mtime, reverse=True)
+    for name in older[_OLDER_TOOLS:]:
+        shutil.rmtree(f"{layout.tools}/{name}", ignore_errors=True)
 
 
 def _readable(path: str) -> None:
@@ -82,4 +103,4 @@ def _readable(path: str) -> None:
     for folder, _folders, names in os.walk(path):
         os.chmod(folder, 0o755)
         for name in names:
-            os.chmod(os.path.join(folder, name), 0o644)
+            os.chmod(os.path.join(folder, name), 0o755 if name == "command" else 0o644)

@@ -93,6 +93,12 @@ JOURNAL = {
     "from": None,
     "to": REF,
     "boot_id": "01234567-89ab-cdef-0123-456789abcdef",
+    "who": "ops",
+    "deadline": 1234,
+    "pending": False,
+    "held": False,
+    "one_way": False,
+    "policy": {"drain": 30},
 }
 CHANNEL = {"schema": "containerless.channel/v1", "project": "shop", "version": "1.0", "index_id": SHA}
 TEST_RECORD = {

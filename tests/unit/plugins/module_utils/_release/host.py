@@ -25,12 +25,14 @@ from ansible_collections.containerless.django.plugins.module_utils._artifact imp
 from ansible_collections.containerless.django.plugins.module_utils._core import canonical
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
 from ansible_collections.containerless.django.plugins.module_utils._release import identity
+from ansible_collections.containerless.django.plugins.module_utils._release.activations import Activations
 from ansible_collections.containerless.django.plugins.module_utils._release.desired import Desired
+from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
 
 from ..documents import MANIFEST, SHA
 
 Respond = t.Callable[[http.server.BaseHTTPRequestHandler], None]
-_UNIT = re.compile(r"containerless-shop-(?P<process>[a-z.]+)@(?P<activation>\d+)\.(?P<kind>service|socket)")
+_UNIT = re.compile(r"containerless-shop-(?P<process>[a-z.]+)@(?P<activation>\d+)\.(?P<kind>service|socket|timer)")
 
 
 def answer(status: int, body: str = "", **headers: str) -> Respond:
@@ -100,7 +102,10 @@ class Host:
         self.applied: list[tuple[str, str]] | None = []
         self.exposure = "0.3"
         self.pending: list[tuple[str, str]] = []
+        self.peers: list[tuple[str, str, int | None]] = []
         self.respond: t.Callable[[int], Respond] = lambda number: answer(200, f"activation {number}")
+        #: What systemd-run was told: unit name -> (seconds, argv).
+        self.later: dict[str, tuple[float, list[str]]] = {}
         self.before: t.Callable[[t.Sequence[str]], None] = lambda _argv: None
 
     def __call__(self, argv: t.Sequence[str]) -> tuple[int, str, str]:
@@ -116,6 +121,11 @@ class Host:
             return 0, "[]" if "--json=short" in argv else figure, ""
         if argv[0] == "journalctl":
             return 0, self.logs.get(argv[-1], ""), ""
+        if argv[0] == "systemd-run":
+            name = next(word.partition("=")[2] for word in argv if word.startswith("--unit="))
+            seconds = [float(word.partition("=")[2]) for word in argv if word.startswith("--on-active=")]
+            self.later[name] = (seconds[0] if seconds else 0.0, list(argv[argv.index("--") + 1 :]))
+            return 0, "", ""
         if argv[0] == "systemctl":
             verb = getattr(self, f"_{argv[1].replace('-', '_')}", None)
             return verb(argv[2:]) if verb else (0, "", "")
@@ -142,13 +152,16 @@ class Host:
                 os.unlink(f"{run}/web.sock")
             self.webs[number] = Web(f"{run}/web.sock", self.respond(number))
         if process == "task.applied" and self.applied is not None:
-            Path(run, "applied.json").write_text(json.dumps([["default", *key] for key in self.applied]), "utf-8")
+            applied = [["default", *key] for key in self.applied]
+            said = {"applied": applied, "peers": self.peers, "errors": {}}
+            Path(run, "applied.json").write_text(json.dumps(said), "utf-8")
         if process == "task.migrate" and self.applied is not None:
             self.applied += self.pending
 
     def _stop(self, words: t.Sequence[str]) -> tuple[int, str, str]:
         for unit in words:
             self.up.pop(unit, None)
+            self.later.pop(unit.rpartition(".")[0], None)
             found = _UNIT.fullmatch(unit)
             if (
                 found
@@ -159,17 +172,32 @@ class Host:
         return 0, "", ""
 
     def _show(self, words: t.Sequence[str]) -> tuple[int, str, str]:
-        up = words[0] in self.up
-        since = int(self.up.get(words[0], 0) * 1e6)
+        if "--value" in words:
+            return 0, "[not set]\n", ""
+        units = words[: words.index("-p")]
+        return 0, "\n".join(map(self._block, units)), ""
+
+    def _block(self, unit: str) -> str:
+        up = unit in self.up or unit.rpartition(".")[0] in self.later
         values = {
+            "Id": unit,
             "ActiveState": "active" if up else "inactive",
             "SubState": "running" if up else "dead",
             "NRestarts": "0",
             "Result": "success",
-            "ActiveEnterTimestampMonotonic": str(since),
-            **self.shown.get(words[0], {}),
+            "ActiveEnterTimestampMonotonic": str(int(self.up.get(unit, 0) * 1e6)),
+            **self.shown.get(unit, {}),
         }
-        return 0, "".join(f"{key}={value}\n" for key, value in values.items()), ""
+        return "".join(f"{key}={value}\n" for key, value in values.items())
+
+    def _is_active(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+        return (0 if any(word in self.up or word.rpartition(".")[0] in self.later for word in words) else 3), "", ""
+
+    def drain(self) -> None:
+        """Let every drain come to its end, as its timer would."""
+        for name in [name for name in self.later if "-drain-" in name]:
+            _seconds, argv = self.later.pop(name)
+            Activations(self.layout, Systemd(self.layout, self)).end(int(argv[-1]))
 
     def _enable(self, words: t.Sequence[str]) -> tuple[int, str, str]:
         self.enabled.update(words)
@@ -190,6 +218,7 @@ class Host:
     def reboot(self) -> None:
         """End every process and empty /run."""
         self.stop_all()
+        self.later.clear()
         shutil.rmtree(f"{self.layout.root}/run", ignore_errors=True)
         os.makedirs(self.layout.units)
 

@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What ends a release that nobody brings to its end: the same two moves after a failure, a crash and a boot.
+
+First `serve`: what should be live is live, and nothing else matters. Then, when the evidence was collected, `settle`:
+ledger, units, timers, journal. Each move may be done again, also after it was cut in the middle.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import deadman
+from .activations import Activations
+from .journal import Journal, Ref
+from .state import State
+
+#: Writes a ledger line: (state, activation, reason).
+Log = t.Callable[[str, Ref, str], None]
+
+
+class Recovery:
+    """The four actions of `journal.recovery` over one app's state."""
+
+    def __init__(self, state: State, activations: Activations, log: Log) -> None:
+        self.state = state
+        self.activations = activations
+        self.log = log
+
+    def serve(self, left: Journal, action: str) -> None:
+        """Have the right release live at once."""
+        if action == "finish":
+            self.activations.publish(self.state.active, None if left.held else left.origin)
+            return
+        if action == "forward":
+            if self.state.active != left.target:
+                self.state.write_active(left.target)
+            self._start(left.target)
+        else:
+            if self.state.active == left.target:
+                self.state.take_back_active(left.origin)
+            if left.held and left.origin is not None:
+                self._start(left.origin)
+        self.activations.publish(self.state.active)
+
+    def settle(self, left: Journal, action: str, reason: str, verdict: str = "failed") -> None:
+        """Write down what happened and take away what is over."""
+        getattr(self, f"_{action}")(left, reason, verdict)
+        self.activations.follow(self.state, self.state.active)
+        deadman.disarm(self.state.layout, self.activations.systemd)
+        self.activations.tidy(self.state.active)
+        self.state.clear_journal()
+
+    def _undo(self, left: Journal, reason: str, verdict: str) -> None:
+        self._close(verdict, left.target, reason)
+
+    def _revert(self, left: Journal, reason: str, _verdict: str) -> None:
+        self._close("rolled_back", left.target, reason)
+
+    def _forward(self, left: Journal, reason: str, _verdict: str) -> None:
+        self._close("active", left.target, reason)
+
+    def _finish(self, left: Journal, reason: str, _verdict: str) -> None:
+        """Do again what follows a commit that counts."""
+        if not self.state.is_good(left.target):
+            self.log("good", left.target, reason)
+        self.state.write_secrets(left.target.release, self.activations.secrets(left.target))
+        if left.origin is not None:
+            if left.kind == "rollback":
+                self._close("rolled_back", left.origin, reason)
+            if left.origin.activation in self.activations.systemd.activations() and not left.held:
+                self.activations.drain(left.origin, left.policy.get("drain", 0))
+
+    def _start(self, ref: Ref) -> None:
+        stored = self.state.stored(ref.release)
+        if stored is not None:
+            if not self.activations.systemd.installed(ref.activation):
+                self.activations.instantiate(self.state, stored, ref)
+            self.activations.start(stored, ref)
+
+    def _close(self, verdict: str, ref: Ref, reason: str) -> None:
+        """Write the last state of an activation, if the ledger knows it."""
+        last = self.state.last(ref)
+        if last is not None and last.state != verdict:
+            self.log(verdict, ref, reason)
