@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a run is killed: before each effect that a dry pass named, and in the middle of each program. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+#: A line of code that has more effects than this in one step is a loop: its first, middle and last turn stand for all.
+LOOP = 6
+#: What a host left behind is set right by: the next run, the next boot, or nobody at all.
+WAYS = ("next", "boot", "alone")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a run is about to do: `site` is the line of code, `acts` whether it is a program that changes something."""
+
+    name: str
+    call: str
+    step: str
+    site: str
+    acts: bool
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Effect:
+        return cls(told["name"], told["call"], told["step"], told["site"], bool(told["acts"]))
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill of one story, and what comes after it."""
+
+    story: str
+    effect: str
+    step: str
+    during: bool
+    way: str
+
+    def __str__(self) -> str:
+        return f"{self.story}: {'in' if self.during else 'before'} {self.effect}, then {self.way}"
+
+
+def turns(effects: Sequence[Effect]) -> list[Effect]:
+    """Leave three turns of each loop, in the order of the effects."""
+    order = {effect.name: number for number, effect in enumerate(effects)}
+    kept: list[Effect] = []
+    for _key, members in groupby(sorted(effects, key=_line), key=_line):
+        each = sorted(members, key=lambda effect: order[effect.name])
+        kept += each if len(each) <= LOOP else [each[0], each[len(each) // 2], each[-1]]
+    return sorted(kept, key=lambda effect: order[effect.name])
+
+
+def _line(effect: Effect) -> tuple[str, str, str]:
+    return effect.call, effect.step, effect.site
+
+
+def plan(story: str, effects: Sequence[Effect]) -> list[Kill]:
+    """Return all kills of a story; the three ways on take turns."""
+    found: list[Kill] = []
+    for effect in turns(effects):
+        for during in (False, True) if effect.acts else (False,):
+            found.append(Kill(story, effect.name, effect.step, during, WAYS[len(found) % len(WAYS)]))
+    return found
+
+
+def brief(kills: Sequence[Kill]) -> list[Kill]:
+    """Return the first kill of each step: what a scenario has time for."""
+    return list({kill.step: kill for kill in reversed(kills)}.values())[::-1]
+
+
+def missing(steps: Sequence[str], hit: Sequence[Kill]) -> list[str]:
+    """Return the steps of the journal in which nothing was killed."""
+    return [step for step in steps if step not in {kill.step for kill in hit}]
