@@ -7,7 +7,7 @@ from __future__ import annotations
 import fcntl
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -69,11 +69,13 @@ class Rig:
         hosts: int = 1,
         image: str = "debian12",
         backend: str = "nspawn",
+        packages: Sequence[str] = (),
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a rig")
         self.folder, self.image, self.backend, self.count = CACHE / "runs" / name, image, backend, hosts
+        self.packages = list(packages)
         self.settings = {**defaults(image), **(settings or {})}
         self.inventory = self.folder / "inventory"
         self.hosts: list[Host] = []
@@ -83,7 +85,8 @@ class Rig:
         shutil.rmtree(self.folder, ignore_errors=True)
         machines.inventory(self.folder, self.settings)
         names = [f"rig{number}" for number in range(1, self.count + 1)]
-        wanted = [{"name": name, "image": self.image, "backend": self.backend, "groups": ["app"]} for name in names]
+        kind = {"image": self.image, "backend": self.backend, "packages": self.packages, "groups": ["app"]}
+        wanted = [{"name": name, **kind} for name in names]
         try:
             made = machines.make(self.folder, wanted)
             self.hosts = [Host(name, APP, DOMAIN, made[name]) for name in names]
