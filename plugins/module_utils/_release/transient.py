@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A command in the very sandbox of a release, as a transient unit (systemd-run(1)). Pure: texts in, an argv out.
+
+The unit texts of a release are the only truth about its sandbox, so each of their lines becomes a property, in order;
+over D-Bus an empty one takes back what came before, as it does in a file. That the result is the same sandbox is shown
+by tests/integration/sandbox/test_transient.py.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+#: Said by systemd-run itself, or about the one-off task that the text was written for.
+_LEFT_OUT = frozenset({"ExecStart", "Type", "StandardOutput", "TimeoutStartSec"})
+#: One list in systemd, and systemd-run 252 refuses to empty it: what came before is left out instead.
+_BINDS = frozenset({"BindPaths", "BindReadOnlyPaths"})
+#: Yes or no to systemd-run 257, which takes the other words under another name.
+_BOOLEANS = frozenset({"PrivateTmp", "PrivateUsers", "ProtectControlGroups"})
+#: systemd takes an end by SIGINT or SIGTERM for success; a shell says 128 + the signal. SIGHUP ends it, and so the rest.
+_RUN = 'trap : INT QUIT TERM; "$@"; exit $?'
+
+
+def properties(texts: t.Iterable[str], activation: int) -> list[str]:
+    """Return the [Service] lines of unit texts as systemd-run takes them, specifiers filled in: no file is read."""
+    found: list[tuple[str, str]] = []
+    for key, value in (line for text in texts for line in _assignments(text)):
+        if key in _BINDS and not value:
+            found = [item for item in found if item[0] not in _BINDS]
+        elif key not in _LEFT_OUT:
+            found.append((key, _filled_in(value, activation)))
+    return [f"{_name(key, value)}={value}" for key, value in found]
+
+
+def _name(key: str, value: str) -> str:
+    return f"{key}Ex" if key in _BOOLEANS and value not in ("yes", "no") else key
+
+
+def _assignments(text: str) -> t.Iterator[tuple[str, str]]:
+    section = ""
+    # Not splitlines(): for systemd only a line feed ends a line.
+    for line in text.split("\n"):
+        if line.startswith("["):
+            section = line.strip()
+        elif section == "[Service]" and re.match("[A-Za-z]", line):
+            key, _, value = line.partition("=")
+            yield key, value
+
+
+def _filled_in(value: str, activation: int) -> str:
+    return re.sub("%([%i])", lambda match: "%" if match[1] == "%" else str(activation), value)
+
+
+def argv(
+    texts: t.Iterable[str], command: t.Iterable[str], *, unit: str, description: str, activation: int, terminal: bool
+) -> list[str]:
+    """Return what runs `command` under the [Service] lines of unit texts and waits for its end.
+
+    `terminal`: hand on a terminal, so that a person can be asked; else standard input and output as they are.
+    """
+    told = ["systemd-run", "--quiet", "--wait", "--collect", "--service-type=exec", "--pty" if terminal else "--pipe"]
+    told += [f"--unit={unit}", f"--description={description}"]
+    told += [f"--property={line}" for line in properties(texts, activation)]
+    # systemd-run hands the words on, and systemd fills in variables.
+    return [*told, "--", *(word.replace("$", "$$") for word in ("/bin/sh", "-c", _RUN, "sh", *command))]
