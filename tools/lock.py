@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements"
-PYTHONS = {"tools": "3.12", "py39": "3.9", "bench": "3.11", "bench-project": "3.11"}
+PYTHONS = {"tools": "3.12", "py39": "3.9", "bench": "3.11", "bench-peers": "3.12", "bench-project": "3.11"}
 HEADER = """\
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later

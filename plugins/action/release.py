@@ -67,7 +67,7 @@ class ActionModule(ActionBase):
     def _all(self, args: dict[str, Any]) -> dict[str, Any]:
         result = self._stage(args)
         for state in ("activated", "confirmed"):
-            if result.get("failed") or not result.get("changed") or self._task.check_mode or "run" not in result:
+            if result.get("failed") or not result.get("staged"):
                 return result
             done = self._on_host({**args, "run": result["run"]}, state)
             result = {**result, **done, "steps": [*result["steps"], *done.get("steps", [])]}

@@ -340,6 +340,10 @@ reversed:
   returned: O(state=rolled_back) and O(reverse_migrations)
   type: list
   elements: str
+staged:
+  description: Whether there is something to bring before traffic; false or missing when nothing was to be done.
+  returned: O(phase=stage)
+  type: bool
 run:
   description: Id of the run, for its later phases.
   returned: changed

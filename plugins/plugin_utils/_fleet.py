@@ -53,10 +53,10 @@ def verdict(hosts: Mapping[str, Mapping[str, Any]], asked: Iterable[str] | None 
         said = (known.get("ansible_facts") or {}).get(FACT) or {}
         if staged.get("failed") or staged.get("unreachable"):
             bad[name] = str(staged.get("msg", "could not be staged"))
-        elif staged.get("changed") and said.get("run") == staged.get("run"):
+        elif staged.get("staged") and said.get("run") == staged.get("run"):
             if not said["good"]:
                 bad[name] = said["why"]
-        elif staged.get("changed") and name in asked:
+        elif staged.get("staged") and name in asked:
             bad[name] = "it did not answer"
     why = "; ".join(f"{name}: {text}" for name, text in sorted(bad.items()))
     return {"good": not bad, "why": why, "bad": sorted(bad)}

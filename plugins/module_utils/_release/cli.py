@@ -18,7 +18,7 @@ import uuid
 from .._artifact import tree
 from .._core.errors import ContainerlessError
 from .._core.names import APP_NAME, PREFIX, Layout
-from . import hostinfo, startable
+from . import hostinfo, manage, startable
 from .desired import Policy
 from .engine import Engine
 from .evidence import ReleaseFailed
@@ -178,9 +178,7 @@ def _pin(options: argparse.Namespace) -> int:
     with engine.locked():
         state = engine.state
         if state.stored(options.release) is None:
-            raise ContainerlessError(
-                f"{options.release} is not on this host; `{PREFIX} history {options.app}` tells"
-            )
+            raise ContainerlessError(f"{options.release} is not on this host; `{PREFIX} history {options.app}` tells")
         pinned = set(state.host_options()["pinned"]) - {options.release}
         state.write_host_options(pinned=sorted(pinned | ({options.release} if options.verb == "pin" else set())))
     return 0
@@ -211,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("--drain", type=int, default=5, metavar="SECONDS", help="before the old one stops (5)")
     rollback.add_argument("--why", default="", help="stands in the ledger")
     rollback.set_defaults(call=_rollback)
+    manage.add_verb(verbs)
     for verb, what in (("pin", "never remove a release of this host"), ("unpin", "the contrary")):
         pin = verbs.add_parser(verb, help=what)
         pin.add_argument("app")

@@ -284,7 +284,7 @@ class Engine:
         with self._step("migrate"):
             if newer:
                 self._note(one_way=True)
-                reverse(self.activations, self.state, origin, stored, list(newer))
+                reverse(self.layout, self.systemd.run, self.state, stored, list(newer))
                 self.outcome.reversed = [database.label(key) for key in newer]
 
     def _commit(self, target: Ref) -> None:
@@ -304,8 +304,9 @@ class Engine:
                 self._log("rolled_back", origin)
             deadman.disarm(self.layout, self.systemd)
         with self._step("drain"):
-            if origin is not None and not self._journal.held:
-                self.activations.drain(origin, self.policy.drain)
+            if origin is not None:
+                # One that was stopped for the new one has nothing to answer; its units go all the same.
+                self.activations.drain(origin, 0 if self._journal.held else self.policy.drain)
         with self._step("finish"):
             self.activations.tidy(target, origin)
         self.state.clear_journal()

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from .._core.errors import ContainerlessError
 
 _BODY_BYTES = 2000
+#: Seconds between two looks at whether an answer is still to be hoped for.
+_LOOK = 0.25
 #: An app that sends it says which release answers; nobody has to.
 _RELEASE = "containerless-release"
 
@@ -89,15 +91,26 @@ class _UnixConnection(http.client.HTTPConnection):
             self.sock.shutdown(socket.SHUT_RDWR)
 
 
-def ask(path: str, check: Check, timeout: float | None = None) -> Answer:
-    """Send one GET over a unix socket, with the real Host and scheme, as the proxy would."""
+def ask(
+    path: str, check: Check, timeout: float | None = None, hopeless: t.Callable[[], bool] = lambda: False
+) -> Answer:
+    """Send one GET over a unix socket, with the real Host and scheme, as the proxy would.
+
+    `hopeless` is asked now and then while no answer comes, and says whether none will.
+    """
     started = time.monotonic()
     limit = timeout or check.request_timeout
     connection = _UnixConnection(path, limit)
-    # A socket's timeout bounds one read; a server that drips must not outlast the request.
-    watch = threading.Timer(limit, connection.cut)
-    watch.daemon = True
-    watch.start()
+    over = threading.Event()
+
+    def watch() -> None:
+        # A socket's timeout bounds one read; a server that drips must not outlast the request.
+        while not over.wait(min(_LOOK, max(0.0, started + limit - time.monotonic()))):
+            if time.monotonic() >= started + limit or hopeless():
+                connection.cut()
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
     headers = {
         "Host": check.host,
         "X-Forwarded-Proto": check.scheme,
@@ -118,7 +131,7 @@ def ask(path: str, check: Check, timeout: float | None = None) -> Answer:
         why = "timed out" if connection.is_cut else exc or type(exc).__name__
         return Answer(0, f"no answer: {why}", "", time.monotonic() - started)
     finally:
-        watch.cancel()
+        over.set()
         connection.close()
 
 
@@ -131,18 +144,24 @@ def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
 def gate(path: str, check: Check, alive: t.Callable[[], str]) -> Answer:
     """Ask until `consecutive` good answers came in a row. `alive` returns why going on is useless, or an empty string.
 
-    Raises HealthError with the last answer when the time is up or the process is gone.
+    Raises HealthError with the last answer when the time is up or the process is gone, also while it is waited for.
     """
     deadline = time.monotonic() + check.timeout
-    good, pause = 0, 0.05
+    good, pause, gone = 0, 0.05, ""
+
+    def hopeless() -> bool:
+        nonlocal gone
+        gone = alive()
+        return bool(gone)
+
     while True:
-        answer = ask(path, check, min(check.request_timeout, max(0.5, deadline - time.monotonic())))
+        limit = min(check.request_timeout, max(0.5, deadline - time.monotonic()))
+        answer = ask(path, check, limit, hopeless)
         why = answer.verdict(check)
         good = 0 if why else good + 1
         if good >= check.consecutive:
             return answer
-        gone = alive() if why else ""
-        if gone or time.monotonic() >= deadline:
+        if why and (gone or hopeless() or time.monotonic() >= deadline):
             raise HealthError(gone or f"{why} (for {check.timeout:.0f} s)", answer)
         if why:
             time.sleep(pause)

@@ -69,8 +69,8 @@ class Recovery:
         if left.origin is not None:
             if left.kind == "rollback":
                 self._close("rolled_back", left.origin, reason)
-            if left.origin.activation in self.activations.systemd.activations() and not left.held:
-                self.activations.drain(left.origin, left.policy.get("drain", 0))
+            if left.origin.activation in self.activations.systemd.activations():
+                self.activations.drain(left.origin, 0 if left.held else left.policy.get("drain", 0))
 
     def _start(self, ref: Ref) -> None:
         stored = self.state.stored(ref.release)

@@ -62,7 +62,7 @@ def _staged(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     with _removed_at_last(params["artifact"]), engine.locked():
         result = _planned(engine.state, systemd, desired)
         if result["changed"]:
-            return {**result, **_answer(engine, engine.stage(desired))}
+            return {**result, **_answer(engine, engine.stage(desired)), "staged": True}
         engine.state.write_host_options(keep=engine.policy.keep, timers=engine.policy.timers)
         engine.activations.follow(engine.state, engine.state.active)
         return {**result, "changed": brought or bool(engine.outcome.recovered), "recovered": engine.outcome.recovered}
@@ -154,7 +154,8 @@ def _absent(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
 
 def _answer(engine: Engine, outcome: Outcome) -> dict[str, t.Any]:
     answer = asdict(outcome)
-    return {**answer, "notes": answer.pop("warnings"), "run": engine.run}
+    answer["notes"] = answer.pop("warnings")  # Ansible has a meaning of its own for the other name
+    return {**answer, "run": engine.run}
 
 
 _VERBS = {"held": "hold", "activated": "activate", "confirmed": "confirm", "renewed": "renew"}

@@ -6,26 +6,22 @@
 from __future__ import annotations
 
 from .._core.errors import ContainerlessError
-from . import database, processes
-from .activations import Activations
-from .journal import Ref
+from .._core.names import Layout
+from . import database, manage
 from .state import State, Stored
+from .systemd import Run
 
 
-def reverse(
-    activations: Activations, state: State, origin: Ref, target: Stored, newer: list[database.Migration]
-) -> None:
-    """Have the origin's code take `newer` back. Raises ContainerlessError with the last lines of its output."""
-    newer_code = state.stored(origin.release)
-    if newer_code is None:
-        raise ContainerlessError(f"{origin.release} is no longer on this host; only its code can take migrations back")
-    from . import manage
+def reverse(layout: Layout, run: Run, state: State, target: Stored, newer: list[database.Migration]) -> None:
+    """Have the active release's code take `newer` back. Raises ContainerlessError with the last lines of its output."""
+    said: list[str] = []
+
+    def call(argv: list[str], _unit: str, _terminal: bool) -> int:
+        rc, out, err = run(argv)
+        said[:] = (out + err).strip().splitlines()[-12:]
+        return rc
 
     migrations = target.manifest["django"]["migrations"] if target.manifest["django"] else []
-    command = processes.manage(newer_code.manifest, activations.layout.tree(origin.content_id))
     for app, name in database.backwards(newer, migrations):
-        argv = [*command, "migrate", app, name, "--noinput"]
-        rc, out = manage.captured(activations.layout, activations.systemd, state, origin, argv)
-        if rc != 0:
-            last = "\n".join(out.strip().splitlines()[-12:])
-            raise ContainerlessError(f"taking back migrations of {app} to {name} failed: {last}")
+        if manage.run(layout, call, state, ["migrate", app, name, "--noinput"], terminal=False) != 0:
+            raise ContainerlessError(f"taking back the migrations of {app} to {name} failed: " + "\n".join(said))

@@ -19,7 +19,7 @@ _LEFT_OUT = frozenset({"ExecStart", "Type", "StandardOutput", "TimeoutStartSec"}
 _BINDS = frozenset({"BindPaths", "BindReadOnlyPaths"})
 #: Yes or no to systemd-run 257, which takes the other words under another name.
 _BOOLEANS = frozenset({"PrivateTmp", "PrivateUsers", "ProtectControlGroups"})
-#: systemd takes an end by SIGINT or SIGTERM for success; a shell says 128 + the signal. SIGHUP ends it, and so the rest.
+#: systemd takes an end by SIGINT or SIGTERM for success; a shell says 128 + the signal. SIGHUP is to end the shell too.
 _RUN = 'trap : INT QUIT TERM; "$@"; exit $?'
 
 
