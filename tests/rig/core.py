@@ -37,7 +37,7 @@ def store(image: str) -> Path:
 
 def defaults(image: str) -> dict[str, Any]:
     """Return the inventory's variables, short waits among them."""
-    wanted = {
+    return {
         "app_name": APP,
         "app_src": str(SOURCE),
         "app_store": store(image).as_uri(),
@@ -55,8 +55,6 @@ def defaults(image: str) -> dict[str, Any]:
         "app_release_drain": 1,
         "app_release_watch": 1,
     }
-    specs = (ROOT / "roles/app_release/meta/argument_specs.yml").read_text(encoding="utf-8")
-    return {name: value for name, value in wanted.items() if name != "app_release_watch" or name in specs}
 
 
 class Rig:
