@@ -233,10 +233,16 @@ class Activations:
         """
         self.systemd.stop(*self._installed(ref, "timer"), *self._installed(ref, "socket"), *self._long_running(ref))
 
+    def kill_web(self, ref: Ref) -> None:
+        """End the web process of an activation that no request was led to: nobody waits for its last answers."""
+        names = [name for name in self._long_running(ref) if name_of(name).split(".")[0] == WEB]
+        if names:
+            self.systemd.kill(*names)
+
     def drain(self, ref: Ref, seconds: float) -> None:
         """Let web answer on for `seconds` while nobody waits for it; the other processes begin to end now."""
-        web = self.layout.unit(WEB, ref.activation).split("@")[0]
-        self.systemd.stop(*[name for name in self._long_running(ref) if not name.startswith(web)], block=False)
+        others = [name for name in self._long_running(ref) if name_of(name).split(".")[0] != WEB]
+        self.systemd.stop(*others, block=False)
         deadman.drain(self.layout, self.systemd, ref.activation, seconds)
 
     def end(self, activation: int) -> None:

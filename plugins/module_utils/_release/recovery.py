@@ -54,6 +54,7 @@ class Recovery:
 
     def _undo(self, left: Journal, reason: str, verdict: str) -> None:
         self._close(verdict, left.target, reason)
+        self.activations.kill_web(left.target)
 
     def _revert(self, left: Journal, reason: str, _verdict: str) -> None:
         self._close("rolled_back", left.target, reason)
