@@ -160,6 +160,8 @@ class Engine:
             self.outcome.changed = True
             self.outcome.previous = left.target.release
         self.outcome.release = self.state.active.release if self.state.active else None
+        self.outcome.activation = self.state.active.activation if self.state.active else None
+        self.outcome.ledger_head = ledger.head(self.state.entries)
         return self.outcome
 
     def rollback(self, to: str) -> Outcome:
