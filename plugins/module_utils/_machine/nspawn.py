@@ -28,13 +28,21 @@ fi
 rm -rf {work}/work/incompat
 layers=lowerdir={lower},upperdir={upper},workdir={work}
 mount -t overlay overlay -o "$layers,volatile" {rootfs} || mount -t overlay overlay -o "$layers" {rootfs}
-mount -t tmpfs -o mode=0755 tmpfs /run
+{mounts}mount -t tmpfs -o mode=0755 tmpfs /run
 read -r _
 ip address add {guest} dev {interface}
 ip link set {interface} up
 ip link set lo up
 exec env SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 {nspawn} </dev/null
 """
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file system of its own in the machine: an image in a file of the host, at a path of the machine."""
+
+    image: Path
+    where: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class Plan:
     paths: MachinePaths
     cgroups: tuple[str, ...] = ()
     booted: bool = False
+    mounts: tuple[Mount, ...] = ()
 
 
 def nspawn_argv(plan: Plan) -> list[str]:
@@ -82,10 +91,17 @@ def launch_script(plan: Plan) -> str:
         upper=shlex.quote(str(paths.upper)),
         work=shlex.quote(str(paths.work)),
         rootfs=shlex.quote(str(paths.rootfs)),
+        mounts="".join(_mount_line(mount, paths) for mount in plan.mounts),
         guest=plan.link.guest,
         interface=GUEST_INTERFACE,
         nspawn=shlex.join(nspawn_argv(plan)),
     )
+
+
+def _mount_line(mount: Mount, paths: MachinePaths) -> str:
+    """The loop device goes with the machine's own mounts."""
+    where = shlex.quote(str(paths.rootfs / mount.where.lstrip("/")))
+    return f"mkdir -p {where}\nmount -o loop {shlex.quote(str(mount.image))} {where}\n"
 
 
 def network_commands(link: Link, pid: int) -> list[list[str]]:

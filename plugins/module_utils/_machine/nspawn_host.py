@@ -15,7 +15,7 @@ from . import cgroups, claims, host, processes
 from .errors import MachineError
 from .identity import SSH_PORT
 from .names import Link, pick_link
-from .nspawn import Plan, launch_script, network_commands, own_cgroups
+from .nspawn import Mount, Plan, launch_script, network_commands, own_cgroups
 
 if TYPE_CHECKING:
     from .paths import ImagePaths, MachinePaths
@@ -52,12 +52,13 @@ def plan(draft: State, paths: MachinePaths) -> State:
     )
 
 
-def start(state: State, paths: MachinePaths, image: ImagePaths) -> None:
-    """Boot the machine; it outlives this process."""
+def start(state: State, paths: MachinePaths, image: ImagePaths, mounts: tuple[Mount, ...] = ()) -> None:
+    """Boot the machine, with file systems of its own at some places; it outlives this process."""
     link = Link(state.link)
     for folder in (paths.upper, paths.work, paths.rootfs):
         folder.mkdir(exist_ok=True)
-    paths.launch.write_text(launch_script(Plan(state.name, link, image, paths, state.cgroups, host.is_booted())))
+    plan = Plan(state.name, link, image, paths, state.cgroups, host.is_booted(), mounts)
+    paths.launch.write_text(launch_script(plan))
     cgroups.make(state.cgroups)
     machine = processes.start(["sh", str(paths.launch)], paths.root, paths.console, stdin=subprocess.PIPE)
     with cast("IO[bytes]", machine.stdin) as ready:

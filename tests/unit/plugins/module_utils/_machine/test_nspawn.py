@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._machine.names import Link
 from ansible_collections.containerless.django.plugins.module_utils._machine.nspawn import (
+    Mount,
     Plan,
     launch_script,
     network_commands,
@@ -54,6 +55,16 @@ def test_the_script_waits_for_its_network_before_it_boots() -> None:
     assert waits < boots
     assert "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1" in lines[boots]
     assert lines[boots].endswith("</dev/null")
+
+
+def test_file_systems_of_its_own_are_mounted_over_the_root_before_the_boot() -> None:
+    script = launch_script(dataclasses.replace(PLAN, mounts=(Mount(Path("/c/small disk"), "/srv"),)))
+    subprocess.run(["sh", "-n"], input=script, text=True, check=True)
+    lines = script.splitlines()
+    mount = lines.index("mount -o loop '/c/small disk' /c/projects/p/web/rootfs/srv")
+    root = next(i for i, line in enumerate(lines) if line.startswith("mount -t overlay"))
+    assert root < mount < lines.index("read -r _")
+    assert "loop" not in launch_script(PLAN)
 
 
 def test_without_systemd_the_machine_joins_its_own_cgroups() -> None:
