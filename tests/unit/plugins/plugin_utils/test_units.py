@@ -194,7 +194,9 @@ def test_the_units_of_a_release(templates: Templates, context: Context, systemd_
     assert settings_of(units["containerless-shop-worker@.service"], "Type") == ["exec"]
     assert settings_of(units["containerless-shop-worker@.service"], "Requires") == []
     assert settings_of(web, "Requires") == ["containerless-shop-web@%i.socket"]
-    assert settings_of(web, "RestartSteps") == (["5"] if systemd_version >= 254 else [])
+    assert settings_of(web, "RestartSteps") == []
+    worker = units["containerless-shop-worker@.service"]
+    assert settings_of(worker, "RestartSteps") == (["5"] if systemd_version >= 254 else [])
     assert settings_of(units["containerless-shop-web@.socket"], "ListenStream") == [
         "/run/containerless/shop/%i/web.sock"
     ]
