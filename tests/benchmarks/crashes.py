@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What breaks later: a release that crashes under watch, a database that is away, a process that does not stay up."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from ..campaigns.report import Row as Count
+from ..rig import APP, Ask, Host, Load, Rig, Sample, gap
+from .back import live
+from .figures import Bar
+from .outcome import Outcome
+from .timing import Failed, Progress
+from .traffic import SETTINGS, reasons
+
+GAP = Bar(1.0)
+CRASH_AFTER = 4
+WATCH = 10
+RATE = 50
+READS = (Ask(), Ask("/page/"), Ask("/slow/?seconds=0.05"))
+STATE = f"/var/lib/containerless/{APP}/data"
+DATABASE = f"postgresql://cl-{APP}@/{APP}?host=/run/postgresql"
+DEADLINE = 120.0
+
+
+def crash_time(host: Host, since: float) -> float:
+    """Return when systemd saw the main process of web die: the machine has our kernel, and so our monotonic clock."""
+    said = host.sh(
+        "journalctl --sync; journalctl -o json --no-pager -q --output-fields=MESSAGE,UNIT _PID=1"
+        f" | grep -F 'Main process exited' | grep -F 'containerless-{APP}-web@'"
+    ).stdout
+    times = [int(json.loads(line)["__MONOTONIC_TIMESTAMP"]) / 1e6 for line in said.splitlines()]
+    after = [moment for moment in times if moment >= since]
+    if not after:
+        raise Failed("the release did not crash")
+    return after[0]
+
+
+def measure_crash(progress: Progress, outcome: Outcome, rounds: int) -> None:
+    """Add a release that dies some seconds after the flip, without and with a backup server of nginx."""
+    with Rig("bench-crash", settings={**SETTINGS, "app_release_watch": WATCH, "app_release_health_stay_up": 0}) as rig:
+        host = rig.publish("v1").hosts[0]
+        rig.release("v1", app_release_watch=0).check()
+        for backup in (False, True):
+            title = "backup server" if backup else "no backup server"
+            host.proxy(backup=backup)
+            flying, lost, asked, pauses, late = 0, 0, 0, [], []
+            for number in range(rounds):
+                progress.say(f"crash after the flip, {title}, {number + 1} of {rounds}")
+                with Load(host.address, rate=RATE, asks=READS) as load:
+                    time.sleep(1)
+                    before = live(host)
+                    env = {
+                        "RIG_FAULT": f"exit_after={CRASH_AFTER}",
+                        "RIG_COLOUR": f"{title} {number}".replace(" ", "-"),
+                    }
+                    done = rig.release("v1", env=env)
+                    if done.rc == 0 or live(host) != before:
+                        raise Failed(f"a release that crashed was kept\n{done.output[-2000:]}")
+                    time.sleep(2)
+                asked += len(load.samples)
+                died = crash_time(host, done.started)
+                in_flight = [s for s in load.failed() if s.due <= died]
+                flying += len(in_flight)
+                lost += len(load.failed()) - len(in_flight)
+                late += [s.due - died for s in load.failed() if s.due > died]
+                pauses.append(gap(load.samples))
+            if backup:
+                outcome.counts.append(Count(f"{title}: failed GETs", asked, flying + lost))
+            else:
+                outcome.counts.append(Count(f"{title}: failed, begun after the crash", asked, lost))
+                outcome.facts[f"{title}: failed, in flight at the crash"] = str(flying)
+                if late:
+                    outcome.facts[f"{title}: failed so long after the crash, seconds"] = (
+                        f"{min(late):.2f} to {max(late):.2f}"
+                    )
+            outcome.counts.append(Count(f"{title}: longest gap, seconds", rounds, round(max(pauses), 2), GAP))
+            if load.failed():
+                outcome.facts[f"{title}: what failed"] = reasons(load.failed())
+    outcome.facts["load; crash"] = f"{RATE} GETs a second; {CRASH_AFTER} s after the start, watched for {WATCH} s"
+
+
+def first_good(samples: Sequence[Sample], path: str, since: float) -> float:
+    """Return how long after a moment a request to a path ended well that was begun after it."""
+    ends = [sample.end for sample in samples if sample.good and sample.path == path and sample.due >= since]
+    return min(ends) - since if ends else DEADLINE
+
+
+def measure_recovery(quick: bool, progress: Progress, outcome: Outcome) -> None:
+    """Add a database that is down for a minute and a web process that crashes at each of fifty starts."""
+    settings = {**SETTINGS, "app_sandbox_bind_read_only": ["/run/postgresql"], "app_release_drain": 1}
+    with Rig("bench-heal", settings=settings) as rig:
+        host = rig.publish("v1").hosts[0]
+        host.sh(
+            "systemctl start postgresql; cd /; runuser -u postgres -- createuser "
+            f"cl-{APP}; runuser -u postgres -- createdb --owner cl-{APP} {APP}"
+        )
+        rig.release("v1", env={"RIG_DATABASE": DATABASE}).check()
+        _database(host, 10 if quick else 60, progress, outcome)
+        _crash_loop(rig, 5 if quick else 50, progress, outcome)
+
+
+def _database(host: Host, seconds: int, progress: Progress, outcome: Outcome) -> None:
+    progress.say(f"the database is down for {seconds} s")
+    with Load(host.address, rate=10, asks=(Ask("/health/"), Ask("/")), timeout=10) as load:
+        time.sleep(2)
+        host.sh("systemctl stop postgresql@*; systemctl stop postgresql")
+        down = time.monotonic()
+        time.sleep(seconds)
+        began = time.monotonic()
+        host.sh("systemctl start postgresql")
+        up = time.monotonic()
+        time.sleep(8)
+    without = [sample for sample in load.failed() if sample.path == "/" and down < sample.due]
+    after = [sample for sample in load.failed() if sample.due > up + 5]
+    healed = first_good(load.samples, "/health/", began)
+    outcome.counts += [
+        Count(f"database down for {seconds} s: seconds until it answers", 1, round(healed, 2), Bar(10)),
+        Count("failed requests, more than 5 s after that", len(load.samples), len(after)),
+        Count("meanwhile failed, of those without the database", len(load.samples) // 2, len(without)),
+    ]
+    _running(host, "after the database was down: processes not running", outcome)
+
+
+def _crash_loop(rig: Rig, times: int, progress: Progress, outcome: Outcome) -> None:
+    """Release a version that has crashed often enough, then have it forget that."""
+    host = rig.hosts[0]
+    env = {"RIG_FAULT": f"crash_times={times}"}
+    progress.say(f"a process that crashes {times} times")
+    rig.release("v1", env=env, app_release_health_timeout=3)
+    file = host.sh(f"ls {STATE}/crashes-*").stdout.split()[0]
+    host.sh(f"seq {times} > {file}")
+    rig.release("v1", env=env).check()
+    number = json.loads(host.sh(f"containerless status {APP} --json || true").stdout)[0]["activation"]
+    unit = f"containerless-{APP}-web@{number}.service"
+    with Load(host.address, rate=5, timeout=DEADLINE) as load:
+        time.sleep(1)
+        begin = time.monotonic()
+        host.sh(f": > {file}; systemctl kill --kill-whom=main --signal=KILL {unit}")
+        deadline = begin + 10 * times
+        while time.monotonic() < deadline and int(host.sh(f"wc -l < {file}").stdout) < times:
+            time.sleep(1)
+        last = time.monotonic()
+        time.sleep(10)
+    crashes = int(host.sh(f"wc -l < {file}").stdout)
+    after = [sample for sample in load.failed() if sample.due > last + 8]
+    outcome.counts += [
+        Count(
+            f"crash at each of {times} starts: seconds until it answers",
+            crashes,
+            round(first_good(load.samples, "/", last), 2),
+            Bar(10),
+        ),
+        Count("failed requests, more than 8 s after the last", len(load.samples), len(after)),
+    ]
+    outcome.facts["crashes, in seconds"] = f"{crashes} in {last - begin:.0f}"
+    if load.failed():
+        outcome.facts["failed while it crashed"] = (
+            f"{len(load.failed())} of {len(load.samples)}: {reasons(load.failed())}"
+        )
+    _running(host, "after the crashes: processes not running", outcome)
+
+
+def _running(host: Host, what: str, outcome: Outcome) -> None:
+    report = json.loads(host.sh(f"containerless status {APP} --json || true").stdout)[0]
+    outcome.counts.append(Count(what, 1, 0 if report["running"] else 1))
