@@ -190,9 +190,3 @@ def test_only_what_was_tested_is_released(
         return
     with pytest.raises(ContainerlessError, match=message):
         _release_offer.check_tested(repository, artifact.content_id, reason)
-
-
-def test_timers_that_nobody_starts_are_worth_a_word() -> None:
-    timers = {"cleanup": {"argv": ["python", "manage.py", "clearsessions"], "schedule": "daily"}}
-    assert "timers cleanup of the artifact" in _release_offer.warnings({"timers": timers})[0]
-    assert _release_offer.warnings({"timers": {}}) == []

@@ -16,6 +16,7 @@ import re
 import shutil
 import socketserver
 import sys
+import sysconfig
 import threading
 import time
 import typing as t
@@ -104,6 +105,8 @@ class Host:
         self.pending: list[tuple[str, str]] = []
         self.peers: list[tuple[str, str, int | None]] = []
         self.respond: t.Callable[[int], Respond] = lambda number: answer(200, f"activation {number}")
+        #: Answers a management command of the live release.
+        self.managed: t.Callable[[list[str]], tuple[int, str, str]] = lambda _argv: (0, "", "")
         #: What systemd-run was told: unit name -> (seconds, argv).
         self.later: dict[str, tuple[float, list[str]]] = {}
         self.before: t.Callable[[t.Sequence[str]], None] = lambda _argv: None
@@ -119,23 +122,28 @@ class Host:
         if tuple(argv[:2]) == ("systemd-analyze", "security"):
             figure = f"Overall exposure level for {argv[-1]}: {self.exposure} OK"
             return 0, "[]" if "--json=short" in argv else figure, ""
-        if argv[0] == "journalctl":
-            return 0, self.logs.get(argv[-1], ""), ""
-        if argv[0] == "systemd-run":
-            name = next(word.partition("=")[2] for word in argv if word.startswith("--unit="))
-            seconds = [float(word.partition("=")[2]) for word in argv if word.startswith("--on-active=")]
-            self.later[name] = (seconds[0] if seconds else 0.0, list(argv[argv.index("--") + 1 :]))
-            return 0, "", ""
-        if argv[0] == "systemctl":
-            verb = getattr(self, f"_{argv[1].replace('-', '_')}", None)
-            return verb(argv[2:]) if verb else (0, "", "")
+        words = 2 if argv[0] == "systemctl" else 1
+        verb = getattr(self, "_" + "_".join(argv[:words]).replace("-", "_"), None)
+        return verb(argv[words:]) if verb else (0, "", "")
+
+    def _journalctl(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+        return 0, self.logs.get(words[-1], ""), ""
+
+    def _systemd_run(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+        name = next(word.partition("=")[2] for word in words if word.startswith("--unit="))
+        if "--wait" in words:
+            return self.managed(list(words[words.index("--") + 5 :]))
+        if name in self.later:
+            return 1, "", f"Failed to start transient timer unit: Unit {name}.timer was already loaded"
+        seconds = [float(word.partition("=")[2]) for word in words if word.startswith("--on-active=")]
+        self.later[name] = (seconds[0] if seconds else 0.0, list(words[words.index("--") + 1 :]))
         return 0, "", ""
 
     def called(self, *words: str) -> list[list[str]]:
         """Return the calls that begin so."""
         return [call for call in self.calls if tuple(call[: len(words)]) == words]
 
-    def _start(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+    def _systemctl_start(self, words: t.Sequence[str]) -> tuple[int, str, str]:
         for unit in (word for word in words if not word.startswith("--")):
             if not os.path.exists(os.path.join(self.layout.units, unit)):
                 return 5, "", f"Failed to start {unit}: Unit {unit} not found."
@@ -158,7 +166,7 @@ class Host:
         if process == "task.migrate" and self.applied is not None:
             self.applied += self.pending
 
-    def _stop(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+    def _systemctl_stop(self, words: t.Sequence[str]) -> tuple[int, str, str]:
         for unit in words:
             self.up.pop(unit, None)
             self.later.pop(unit.rpartition(".")[0], None)
@@ -171,7 +179,7 @@ class Host:
                 self.webs.pop(int(found["activation"])).stop()
         return 0, "", ""
 
-    def _show(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+    def _systemctl_show(self, words: t.Sequence[str]) -> tuple[int, str, str]:
         if "--value" in words:
             return 0, "[not set]\n", ""
         units = words[: words.index("-p")]
@@ -190,7 +198,7 @@ class Host:
         }
         return "".join(f"{key}={value}\n" for key, value in values.items())
 
-    def _is_active(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+    def _systemctl_is_active(self, words: t.Sequence[str]) -> tuple[int, str, str]:
         return (0 if any(word in self.up or word.rpartition(".")[0] in self.later for word in words) else 3), "", ""
 
     def drain(self) -> None:
@@ -199,14 +207,14 @@ class Host:
             _seconds, argv = self.later.pop(name)
             Activations(self.layout, Systemd(self.layout, self)).end(int(argv[-1]))
 
-    def _enable(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+    def _systemctl_enable(self, words: t.Sequence[str]) -> tuple[int, str, str]:
         self.enabled.update(words)
         return 0, "", ""
 
-    def _is_enabled(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+    def _systemctl_is_enabled(self, words: t.Sequence[str]) -> tuple[int, str, str]:
         return (0 if words[-1] in self.enabled else 1), "", ""
 
-    def _disable(self, words: t.Sequence[str]) -> tuple[int, str, str]:
+    def _systemctl_disable(self, words: t.Sequence[str]) -> tuple[int, str, str]:
         self.enabled.difference_update(words)
         return 0, "", ""
 
@@ -250,6 +258,7 @@ def artifact(folder: Path, version: str, migrations: t.Sequence[dict[str, t.Any]
     manifest = {
         **MANIFEST,
         "version": version,
+        "python": {**MANIFEST["python"], "soabi": sysconfig.get_config_var("SOABI")},
         "source_date_epoch": MANIFEST["source_date_epoch"] + int(version.partition(".")[0]),
         "tar": {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)},
         "tree": sealed._asdict() if hasattr(sealed, "_asdict") else dict(sealed.__dict__),
@@ -288,6 +297,8 @@ UNITS = {
         ("worker", "service"),
         ("task.applied", "service"),
         ("task.migrate", "service"),
+        ("timer.cleanup", "service"),
+        ("timer.cleanup", "timer"),
     )
 }
 UNITS["containerless-shop-web@.service.d/50-sandbox.conf"] = "[Service]\nNoNewPrivileges=yes\n"

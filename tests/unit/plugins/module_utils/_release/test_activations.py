@@ -55,7 +55,7 @@ def test_a_socket_is_there_before_its_process(
 
 @pytest.mark.parametrize("django", [None, {**MANIFEST["django"], "migrations": []}])
 def test_a_release_without_migrations_asks_no_database(one: Activations, host: Host, django: t.Any) -> None:
-    assert one.compare(stored({**MANIFEST, "django": django}), REF) is None
+    assert one.compare(stored({**MANIFEST, "django": django}), REF) == (None, [])
     assert host.calls == []
 
 
@@ -96,11 +96,11 @@ def test_a_process_beside_web_is_watched_until_it_has_settled(
     monkeypatch.setattr(
         activations.time, "sleep", lambda seconds: (waits.append(seconds), clock.__setitem__(0, clock[0] + 1))
     )
-    one._stays_up(WORKER, "worker", 5)
-    assert len(waits) == 5
+    one._stay_up([WORKER], 5)
+    assert len([seconds for seconds in waits if seconds]) == 5
     host.shown[WORKER] = {"ActiveState": "activating"}
     with pytest.raises(ContainerlessError, match="process worker did not come up"):
-        one._stays_up(WORKER, "worker", 5)
+        one._stay_up([WORKER], 5)
 
 
 @pytest.mark.parametrize(
@@ -125,22 +125,60 @@ def test_links_follow_what_is_active(one: Activations, host: Host) -> None:
     assert not os.path.lexists(host.layout.current)
 
 
-def test_web_is_drained_and_workers_end_at_once(one: Activations, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_web_is_drained_and_workers_end_at_once(one: Activations, host: Host) -> None:
     one.start(stored(), REF, workers=True)
     host.calls.clear()
-    monkeypatch.setattr(activations.time, "sleep", lambda seconds: host.calls.append(["sleep", str(seconds)]))
     one.drain(REF, 30)
-    stops = [call for call in host.calls if call[0] == "sleep" or call[1] == "stop"]
-    assert WORKER in stops[0]
-    assert "containerless-shop-web@1.service" not in stops[0]
-    assert stops[1:] == [["sleep", "30"], ["systemctl", "stop", "containerless-shop-web@1.service"]]
+    (stop,) = host.called("systemctl", "stop")
+    assert stop == ["systemctl", "stop", "--no-block", WORKER]
+    assert list(host.webs) == [1]
+    assert host.later == {
+        host.layout.drainer(1): (30.0, [f"{host.layout.tools}/current/command", "drain", "shop", "1"])
+    }
+    host.drain()
+    assert (host.webs, one.systemd.activations()) == ({}, [])
+
+
+def test_a_drained_activation_is_nobodys_backup(one: Activations, host: Host) -> None:
+    one.systemd.install(UNITS, 2)
+    one.publish(NEXT, REF)
+    assert os.readlink(host.layout.previous_socket) == "1/web.sock"
+    one.end(1)
+    assert os.readlink(host.layout.previous_socket) == "2/web.sock"
+    assert os.readlink(host.layout.web_socket) == "2/web.sock"
+
+
+def test_a_drained_activation_waits_for_what_its_timers_started(
+    one: Activations, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = host.layout.timer("cleanup", 1, "service")
+    one.systemd.install({host.layout.template_timer("cleanup", "service"): ""}, 1)
+    host.shown[run] = {"ActiveState": "activating"}
+    there: list[bool] = []
+
+    def sleep(_seconds: float) -> None:
+        there.append(os.path.exists(os.path.join(host.layout.units, run)))
+        host.shown.clear()
+
+    monkeypatch.setattr(activations.time, "sleep", sleep)
+    one.end(1)
+    assert there == [True]
+    assert one.systemd.activations() == []
 
 
 @pytest.mark.parametrize(("keep", "left"), [(REF, [1]), (NEXT, []), (None, [])])
-def test_others_are_forgotten(one: Activations, keep: Ref | None, left: list[int]) -> None:
+def test_others_are_tidied_away(one: Activations, keep: Ref | None, left: list[int]) -> None:
     one.systemd.install(UNITS, 7)
-    one.forget_others(keep)
+    one.tidy(keep)
     assert one.systemd.activations() == left
+
+
+def test_what_still_drains_is_not_tidied_away(one: Activations, host: Host) -> None:
+    one.systemd.install(UNITS, 7)
+    one.systemd.install(UNITS, 8)
+    one.drain(Ref(7, "", ""), 30)
+    one.tidy(REF)
+    assert one.systemd.activations() == [1, 7]
 
 
 def test_only_services_that_logged_are_quoted(one: Activations, host: Host) -> None:

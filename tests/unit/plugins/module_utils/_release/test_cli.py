@@ -44,7 +44,7 @@ def releases(host: Host, artifacts: dict[str, Artifact], group: str) -> list[str
     for version in ("1.0", "2.0"):
         wanted = desired(artifacts[version], group)
         host.pending = [("shop", "0001_initial"), ("shop", "0002_grow")][len(ids) : len(ids) + 1]
-        engine = Engine(host.layout, Systemd(host.layout, host), run="r1", who="ops", why="", policy=Policy(drain=0.0))
+        engine = Engine(host.layout, Systemd(host.layout, host), run="r1", who="ops", why="", policy=Policy(drain=0))
         with engine.locked():
             engine.release(wanted)
         ids.append(wanted.release_id)
@@ -57,13 +57,16 @@ def test_status_without_an_app(host: Host, call: Call) -> None:
 
 
 def test_status(host: Host, call: Call, releases: list[str]) -> None:
+    assert "  draining: activation 1" in call("status")[1].splitlines()
+    host.drain()
     code, out, _err = call("status")
     assert code == 0
     assert out.splitlines() == [
         f"shop: {releases[1]} (activation 2), running",
         "  signature: unsigned",
-        "  web     active (running), 0 restarts",
-        "  worker  active (running), 0 restarts",
+        "  web            active (running), 0 restarts",
+        "  worker         active (running), 0 restarts",
+        "  timer.cleanup  inactive (dead)",
     ]
     host.shown["containerless-shop-worker@2.service"] = {"ActiveState": "failed", "SubState": "failed"}
     code, out, _err = call("status", "shop")

@@ -63,7 +63,7 @@ def test_the_same_name_in_another_app_is_another_migration() -> None:
 
 def test_a_refusal_names_migration_class_and_option() -> None:
     found = database.compare([ONE, TWO], names("1"))
-    with pytest.raises(ContainerlessError, match=r"shop\.2 \(breaking\).*app_release_migrations=accept"):
+    with pytest.raises(ContainerlessError, match=r"shop\.2 \(breaking\).*app_release_migrations=maintenance .*=accept"):
         database.refuse_risky(found, accept=False)
     database.refuse_risky(found, accept=True)
     database.refuse_risky(database.compare([ONE, TWO], []), accept=False)

@@ -22,7 +22,7 @@ from .host import Artifact, Host, desired
 def live(host: Host, artifacts: dict[str, Artifact], group: str) -> Desired:
     """Release 1.0, so that it is live."""
     wanted = desired(artifacts["1.0"], group)
-    engine = Engine(host.layout, Systemd(host.layout, host), run="r1", who="ops", why="first", policy=Policy(drain=0.0))
+    engine = Engine(host.layout, Systemd(host.layout, host), run="r1", who="ops", why="first", policy=Policy(drain=0))
     with engine.locked():
         engine.release(wanted)
     return wanted
@@ -94,8 +94,13 @@ def test_an_app_that_is_not_there(host: Host) -> None:
         "content_id": None,
         "signed_by": None,
         "running": False,
+        "problems": [],
         "processes": {},
+        "draining": [],
         "under_way": None,
+        "unconfirmed_for": None,
+        "timers": False,
+        "pinned": [],
         "releases": [],
         "ledger_head": "0" * 64,
     }
@@ -105,7 +110,9 @@ def test_an_app_that_is_not_there(host: Host) -> None:
 def test_an_app_that_is_live(host: Host, live: Desired) -> None:
     report = hostinfo.report(host.layout, Systemd(host.layout, host))
     assert (report["release"], report["activation"], report["running"]) == (live.release_id, 1, True)
-    assert report["processes"] == dict.fromkeys(("web", "worker"), "active (running), 0 restarts")
+    up = dict.fromkeys(("web", "worker"), "active (running), 0 restarts")
+    assert report["processes"] == {**up, "timer.cleanup": "inactive (dead)"}
+    assert report["problems"] == []
     (only,) = report["releases"]
     assert (only["state"], only["active"], only["who"], only["why"]) == ("good", True, "ops", "first")
 

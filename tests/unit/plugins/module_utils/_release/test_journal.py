@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing as t
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import InvalidDocument
@@ -18,9 +19,16 @@ BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 RUN = Journal(kind="release", run="r1", who="ops", step="preflight", origin=OLD, target=NEW, boot_id=BOOT)
 
 
+CHANGES: list[dict[str, t.Any]] = [
+    {},
+    {"origin": None},
+    {"deadline": 17, "pending": True, "held": True, "one_way": True, "policy": {"drain": 1}},
+]
+
+
 def test_a_journal_is_read_back() -> None:
-    for changes in ({}, {"origin": None}, {"deadline": 17, "held": True, "one_way": True, "policy": {"drain": 1}}):
-        entry = dataclasses.replace(RUN, **changes)  # type: ignore[arg-type]
+    for changes in CHANGES:
+        entry = dataclasses.replace(RUN, **changes)
         assert journal.from_document(entry.document()) == entry
 
 

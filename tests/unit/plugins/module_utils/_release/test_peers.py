@@ -43,7 +43,7 @@ def test_what_the_sandbox_lets_through(host: str, port: int | None, through: boo
 
 
 def test_the_sentences_name_setting_place_and_option() -> None:
-    named = [
+    named: list[peers.Peer] = [
         ["CACHES['default']", "redis.internal", 6379],
         ["CACHES['default']", "redis.internal", 6379],
         ["DATABASES['default']", "/run/other", None],

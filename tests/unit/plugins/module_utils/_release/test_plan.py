@@ -15,25 +15,33 @@ from ..documents import MANIFEST, RELEASE
 WANTED = "2.0-0123456789ab"
 OTHER = "1.0-0123456789ab"
 
-# live, running, has the tree, stale secrets -> action, part of the reason, unpack
-PLANS: list[tuple[Observed, str, str, bool]] = [
-    (Observed(None, False, False, ()), "release", "first release", True),
-    (Observed(None, False, True, ()), "release", "first release", False),
-    (Observed(None, False, False, ("KEY",)), "release", "first release", True),
-    (Observed(OTHER, True, False, ()), "release", f"{OTHER} is live", True),
-    (Observed(OTHER, False, True, ("KEY",)), "release", f"{OTHER} is live", False),
-    (Observed(WANTED, True, True, ()), "none", "already live", False),
-    (Observed(WANTED, False, True, ()), "activate", "not all of it is running", False),
-    (Observed(WANTED, True, True, ("KEY", "OTHER")), "activate", "changed secrets: KEY, OTHER", False),
-    (Observed(WANTED, False, True, ("KEY",)), "activate", "changed secrets: KEY", False),
+ALL = ("preflight", "unpack", "stage", "verify", "arm", "migrate", "start", "health", "commit", "watch", "confirm")
+FIRST = (*ALL, "finish")
+NEXT = (*ALL, "drain", "finish")
+
+# live, running, good, has the tree, stale secrets -> action, part of the reason, steps
+PLANS: list[tuple[Observed, str, str, tuple[str, ...]]] = [
+    (Observed(None, False, False, False, ()), "release", "first release", FIRST),
+    (Observed(None, False, False, True, ()), "release", "first release", FIRST),
+    (Observed(None, False, False, False, ("KEY",)), "release", "first release", FIRST),
+    (Observed(OTHER, True, True, False, ()), "release", f"{OTHER} is live", NEXT),
+    (Observed(OTHER, False, True, True, ("KEY",)), "release", f"{OTHER} is live", NEXT),
+    (Observed(OTHER, True, False, True, ()), "release", f"{OTHER} is live", NEXT),
+    (Observed(WANTED, True, True, True, ()), "none", "already live", ()),
+    (Observed(WANTED, False, True, True, ()), "activate", "not all of it is running", NEXT),
+    (Observed(WANTED, True, True, True, ("KEY", "OTHER")), "activate", "changed secrets: KEY, OTHER", NEXT),
+    (Observed(WANTED, False, False, True, ("KEY",)), "activate", "changed secrets: KEY", NEXT),
+    (Observed(WANTED, True, False, True, ()), "activate", "never confirmed", NEXT),
+    (Observed(WANTED, False, False, True, ()), "activate", "never confirmed", NEXT),
 ]
 
 
-@pytest.mark.parametrize(("observed", "action", "reason", "unpack"), PLANS)
-def test_plan(observed: Observed, action: str, reason: str, unpack: bool) -> None:
+@pytest.mark.parametrize(("observed", "action", "reason", "steps"), PLANS)
+def test_plan(observed: Observed, action: str, reason: str, steps: tuple[str, ...]) -> None:
     made = plan.plan(observed, WANTED)
-    assert (made.action, made.unpack, made.is_noop) == (action, unpack, action == "none")
+    assert (made.action, made.unpack, made.is_noop) == (action, not observed.has_tree, action == "none")
     assert reason in made.reason
+    assert made.steps == tuple(step for step in steps if step != "unpack" or not observed.has_tree)
 
 
 # seconds between the live commit and the wanted one -> refused

@@ -20,7 +20,7 @@ from .host import Artifact, Host, desired
 def live(host: Host, artifacts: dict[str, Artifact], group: str) -> Systemd:
     """Return the systemd of a host on which the app is live and has written a file."""
     one = Systemd(host.layout, host)
-    engine = Engine(host.layout, one, run="r1", who="ops", why="", policy=Policy(drain=0.0))
+    engine = Engine(host.layout, one, run="r1", who="ops", why="", policy=Policy(drain=0))
     with engine.locked():
         engine.release(desired(artifacts["1.0"], group))
     Path(host.layout.data, "orders.csv").write_text("1", "utf-8")

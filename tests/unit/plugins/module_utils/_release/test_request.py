@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
-from ansible_collections.containerless.django.plugins.module_utils._release import files, hostinfo, request, tool
+from ansible_collections.containerless.django.plugins.module_utils._release import files, hostinfo, lease, request, tool
 from ansible_collections.containerless.django.plugins.module_utils._release.evidence import ReleaseFailed
-from ansible_collections.containerless.django.plugins.module_utils._release.journal import Journal, Ref
+from ansible_collections.containerless.django.plugins.module_utils._release.journal import STEPS, Journal, Ref
 from ansible_collections.containerless.django.plugins.module_utils._release.state import State
 from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
 
@@ -41,10 +41,18 @@ def params(
             "tool": {"digest": digest, "packed": packed},
             "secrets": wanted.secrets,
             "drain": 0,
+            "watch": 0,
+            "watch_errors": 10,
+            "confirm_timeout": 60,
             "lock_wait": 0,
             "migrations": "expand",
+            "overlap": "overlap",
+            "keep": 5,
+            "timers": False,
             "to": "",
             "accept_newer_schema": True,
+            "reverse_migrations": False,
+            "secrets_from": "newest",
             "allow_older": True,
             "remove_data": False,
             "run": "r1",
@@ -54,6 +62,22 @@ def params(
         }
 
     return make
+
+
+def act(state: str, params: dict[str, t.Any], check: bool = False) -> dict[str, t.Any]:
+    return request.act({**params, "state": state}, check)
+
+
+def present(params: dict[str, t.Any], check: bool = False) -> dict[str, t.Any]:
+    """Do as the action does: a module call for each phase, with one run id."""
+    result = act("staged", params, check)
+    if not result.get("staged"):
+        return result
+    steps = result["steps"]
+    for state in ("activated", "confirmed"):
+        done = act(state, {**params, "desired": {}, "artifact": "", "tool": {}, "secrets": {}})
+        steps = [*steps, *done["steps"]]
+    return {**result, **done, "steps": steps}
 
 
 def places(host: Host) -> set[str]:
@@ -69,19 +93,25 @@ def live(host: Host) -> int | None:
 
 def test_check_mode_says_what_would_be_done_and_touches_nothing(host: Host, params: Params) -> None:
     before = places(host)
-    result = request.present(params(), True)
+    result = present(params(), True)
     assert result["changed"] is True
-    assert result["plan"] == {"action": "release", "reason": "first release on this host", "unpack": True}
+    steps = tuple(step for step in STEPS if step not in ("hold", "drain"))
+    assert result["plan"] == {
+        "action": "release",
+        "reason": "first release on this host",
+        "unpack": True,
+        "steps": steps,
+    }
     assert "migration: shop.0001_initial (expand)" in result["diff"]["after"]
     assert (places(host), host.calls) == (before, [])
 
 
 def test_a_release_then_nothing_to_do(host: Host, params: Params) -> None:
-    first = request.present(params(), False)
+    first = present(params())
     assert (first["changed"], first["activation"], first["previous"]) == (True, 1, None)
     assert tool.installed(host.layout) == params()["tool"]["digest"]
     for check in (True, False):
-        again = request.present(params(), check)
+        again = present(params(), check)
         assert (again["changed"], again["activation"], again["steps"]) == (False, 1, [])
         assert again["diff"]["before"] == again["diff"]["after"]
     assert live(host) == 1
@@ -98,61 +128,61 @@ ACTIVATE: list[tuple[dict[str, t.Any], str]] = [
 def test_the_same_release_is_activated_again_when_it_has_to(
     host: Host, params: Params, change: dict[str, t.Any], reason: str
 ) -> None:
-    request.present(params(), False)
+    present(params())
     if not change:
         host.shown["containerless-shop-worker@1.service"] = {"ActiveState": "failed"}
-    result = request.present(params(**change), False)
+    result = present(params(**change))
     assert result["plan"]["action"] == "activate"
     assert reason in result["plan"]["reason"]
     assert live(host) == 2
-    assert request.present(params(**change), False)["changed"] is False
+    assert present(params(**change))["changed"] is False
 
 
 def test_no_result_holds_a_secret(host: Host, params: Params) -> None:
-    assert "correct-horse" not in repr(request.present(params(), True)) + repr(request.present(params(), False))
+    assert "correct-horse" not in repr(present(params(), True)) + repr(present(params(), False))
 
 
 def test_what_an_interrupted_run_left_is_cleared_up_before_the_plan(host: Host, params: Params) -> None:
-    request.present(params(), False)
+    present(params())
     state = State.read(host.layout)
     assert state.active is not None
     to = Ref(2, state.active.release, state.active.content_id)
-    state.write_journal(Journal("release", "r0", "start", state.active, to, "0" * 8 + "-0000-0000-0000-" + "0" * 12))
-    assert request.present(params(), True)["changed"] is False
+    state.write_journal(Journal("release", "r0", "ops", "start", state.active, to, lease.boot_id()))
+    assert present(params(), True)["changed"] is False
     assert State.read(host.layout).journal is not None
-    assert request.present(params(), False)["recovered"] == "undo"
+    assert present(params())["recovered"] == "undo"
     assert State.read(host.layout).journal is None
-    assert request.present(params(), False)["changed"] is False
+    assert present(params())["changed"] is False
 
 
 def test_there_and_back_again(host: Host, params: Params) -> None:
-    request.present(params("1.0"), False)
-    request.present(params("2.0"), False)
+    present(params("1.0"))
+    present(params("2.0"))
     old = params("1.0")["desired"]["release_id"]
-    assert request.rolled_back(params(), True) == {"changed": True, "release": old}
+    assert act("rolled_back", params(), True) == {"changed": True, "release": old}
     assert live(host) == 2
-    assert request.rolled_back(params(), False)["release"] == old
+    assert act("rolled_back", params())["release"] == old
     assert live(host) == 3
     for check in (True, False):
-        assert request.rolled_back(params(to=old), check)["changed"] is False
+        assert act("rolled_back", params(to=old), check)["changed"] is False
     with pytest.raises(ContainerlessError, match="no good release before"):
-        request.rolled_back(params(), True)
+        act("rolled_back", params(), True)
 
 
 def test_an_older_commit_is_refused_where_it_may_be_a_replay(host: Host, params: Params) -> None:
-    request.present(params("2.0"), False)
+    present(params("2.0"))
     before = places(host)
     for check in (True, False):
         with pytest.raises(
             ContainerlessError, match=r"^1.0 is of 2023-11-14 .* older than 2.0 .*app_release_allow_old"
         ):
-            request.present(params("1.0", allow_older=False), check)
+            present(params("1.0", allow_older=False), check)
     assert (places(host), live(host)) == (before, 1)
-    assert request.present(params("1.0", allow_older=True), False)["activation"] == 2
+    assert present(params("1.0", allow_older=True))["activation"] == 2
     # The one that is live is never older than itself, and what went live may go back.
-    assert request.present(params("1.0", allow_older=False), False)["changed"] is False
-    request.present(params("3.0", allow_older=False), False)
-    assert request.rolled_back(params(allow_older=False), False)["release"] == params("1.0")["desired"]["release_id"]
+    assert present(params("1.0", allow_older=False))["changed"] is False
+    present(params("3.0", allow_older=False))
+    assert act("rolled_back", params(allow_older=False))["release"] == params("1.0")["desired"]["release_id"]
 
 
 @pytest.mark.parametrize("who", ["unsigned", "ann@example.org", "SHA256:" + "A" * 43 + " (not checked)"])
@@ -160,7 +190,7 @@ def test_who_signed_it_is_known_afterwards(host: Host, params: Params, who: str)
     asked = params()
     asked["desired"]["signed_by"] = who
     for check in (True, False, False):
-        assert request.present(asked, check)["signed_by"] == who
+        assert present(asked, check)["signed_by"] == who
     systemd = Systemd(host.layout, host)
     assert hostinfo.report(host.layout, systemd)["signed_by"] == who
     # A release that was staged before signatures were known.
@@ -171,47 +201,45 @@ def test_who_signed_it_is_known_afterwards(host: Host, params: Params, who: str)
 def test_a_failure_is_raised_with_its_evidence(host: Host, params: Params) -> None:
     host.respond = lambda _number: answer(400, "DisallowedHost")
     with pytest.raises(ReleaseFailed) as caught:
-        request.present(params(), False)
+        present(params())
     assert (caught.value.evidence["step"], caught.value.evidence["status"]) == ("health", 400)
 
 
 def test_absent(host: Host, params: Params) -> None:
     for check in (True, False):
-        assert request.absent(params(), check) == {"changed": False}
-    request.present(params(), False)
-    assert request.absent(params(), True) == {"changed": True}
+        assert act("absent", params(), check) == {"changed": False}
+    present(params())
+    assert act("absent", params(), True) == {"changed": True}
     assert live(host) == 1
     for data in (False, True):
-        assert request.absent(params(remove_data=data), False) == {"changed": True}
-        assert request.absent(params(remove_data=data), False) == {"changed": False}
+        assert act("absent", params(remove_data=data)) == {"changed": True}
+        assert act("absent", params(remove_data=data)) == {"changed": False}
 
 
-@pytest.mark.parametrize("act", [request.present, request.rolled_back, request.absent])
-def test_nothing_is_done_while_another_run_holds_the_lock(
-    host: Host, params: Params, act: t.Callable[[dict[str, t.Any], bool], dict[str, t.Any]]
-) -> None:
-    request.present(params("1.0"), False)
+@pytest.mark.parametrize("state", request.STATES)
+def test_nothing_is_done_while_another_run_holds_the_lock(host: Host, params: Params, state: str) -> None:
+    present(params("1.0"))
     with files.lock(host.layout.lock, "run r9 of eve", 0), pytest.raises(ContainerlessError, match="run r9 of eve"):
-        act(params("2.0"), False)
+        act(state, params("2.0"))
     assert live(host) == 1
 
 
 def test_a_host_tool_that_is_gone_is_brought_back(host: Host, params: Params) -> None:
-    request.present(params(), False)
+    present(params())
     files.remove(f"{host.layout.tools}/current")
-    request.present(params(), False)
+    present(params())
     assert tool.installed(host.layout)
 
 
 def test_a_run_that_waited_for_another_looks_again(host: Host, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
-    request.present(params("1.0"), False)
+    present(params("1.0"))
     install = tool.install
 
     def another(*args: t.Any) -> bool:
         monkeypatch.setattr(tool, "install", install)
-        request.present(params("2.0"), False)
+        present(params("2.0"))
         return False
 
     monkeypatch.setattr(tool, "install", another)
-    request.present(params("2.0"), False)
+    present(params("2.0"))
     assert live(host) == 2

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import typing as t
 from pathlib import Path
@@ -12,7 +13,7 @@ from ansible_collections.containerless.django.plugins.module_utils._core import 
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import InvalidDocument
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
 from ansible_collections.containerless.django.plugins.module_utils._release import files, journal
-from ansible_collections.containerless.django.plugins.module_utils._release.journal import Journal, Ref
+from ansible_collections.containerless.django.plugins.module_utils._release.journal import Ref
 from ansible_collections.containerless.django.plugins.module_utils._release.state import State
 
 from ..documents import JOURNAL, MANIFEST, RELEASE, SHA
@@ -118,7 +119,8 @@ def test_a_staged_release_is_read_with_its_units(state: State) -> None:
     files.replace_folder(state.layout.release(NEW.release), contents)
     stored = state.stored(NEW.release)
     assert stored is not None
-    assert (stored.content_id, stored.processes) == (canonical.digest(MANIFEST), ["web", "worker"])
+    assert (stored.content_id, stored.instances) == (canonical.digest(MANIFEST), [("web", 1), ("worker", 1)])
+    assert stored.timers == ["cleanup"]
     assert stored.config == RELEASE["config"]
     assert state.units(NEW.release) == {"web@.service": "text", "web@.service.d/50-sandbox.conf": "more"}
     for missing in ("release.json", "manifest.json"):
@@ -141,5 +143,5 @@ def test_half_a_secret_is_not_read(state: State) -> None:
 
 def test_a_journal_of_another_kind_is_never_written(state: State) -> None:
     with pytest.raises(InvalidDocument):
-        state.write_journal(Journal("dance", "r1", "commit", None, NEW, ENTRY.boot_id))
+        state.write_journal(dataclasses.replace(ENTRY, kind="dance"))
     assert not os.path.exists(state.layout.journal)

@@ -99,10 +99,10 @@ def test_units_are_installed_before_a_reload_and_gone_before_another(host: Host)
     one.install(UNITS, 3)
     one.install(UNITS, 12)
     assert one.activations() == [3, 12]
-    assert len(one.installed(3)) == 5
+    assert len(one.installed(3)) == 7
     one.uninstall(3)
     one.uninstall(12)
-    assert [len(names) for names in seen] == [6, 12, 6, 0]
+    assert [len(names) for names in seen] == [8, 16, 8, 0]
     assert one.activations() == []
 
 
@@ -113,7 +113,7 @@ def test_services_and_socket_are_stopped_in_one_call(host: Host) -> None:
     one.uninstall(1)
     (call,) = host.called("systemctl", "stop")
     assert "containerless-shop-web@1.socket" in call
-    assert len(call[2:]) == 5
+    assert len(call[2:]) == 7
 
 
 def test_units_of_others_are_not_ours(host: Host) -> None:
@@ -123,7 +123,7 @@ def test_units_of_others_are_not_ours(host: Host) -> None:
         "containerless-shopping-web@1.service",
         "containerless-shop.service",
         "containerless-shop-web@.service",
-        "containerless-shop-web@1.timer",
+        "containerless-shop-web@1.path",
         "shop-web@1.service",
     )
     for name in others:
