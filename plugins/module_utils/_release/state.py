@@ -64,7 +64,9 @@ class State:
         return state
 
     def append(self, state: str, ref: Ref, *, run: str, who: str, why: str, now: str) -> None:
-        """Add a ledger line and flush it; a torn last line is cut off first."""
+        """Add a ledger line and flush it. What stands behind the lines that count is cut off first: a torn line, or one
+        whose flush failed.
+        """
         entry = ledger.append(
             self.entries,
             time=now,
@@ -76,14 +78,14 @@ class State:
             who=who,
             why=why,
         )
-        _, good = ledger.parse(files.read(self.layout.ledger) or b"")
+        good = sum(len(known.line()) for known in self.entries)
         fd = os.open(self.layout.ledger, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            os.ftruncate(fd, good)
-            os.pwrite(fd, entry.line(), good)
+        with os.fdopen(fd, "wb") as handle:
+            handle.truncate(good)
+            handle.seek(good)
+            handle.write(entry.line())
+            handle.flush()
             os.fsync(fd)
-        finally:
-            os.close(fd)
         files.flush_directory(self.layout.var)
         self.entries.append(entry)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 import typing as t
 from pathlib import Path
 
@@ -70,6 +71,33 @@ def test_a_torn_line_is_cut_off_by_the_next_one(state: State) -> None:
         append(again, "good")
         assert State.read(state.layout).entries == again.entries
         assert Path(state.layout.ledger).read_bytes() == whole + again.entries[-1].line()
+
+
+def test_a_line_that_finds_no_room_is_an_error_and_the_next_one_fits(state: State) -> None:
+    append(state, "staged", "active")
+    known = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat(state.layout.ledger).st_size + 20, known[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            append(state, "good")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, known)
+    append(state, "rolled_back")
+    assert State.read(state.layout).entries == state.entries
+    assert [entry.state for entry in state.entries] == ["staged", "active", "rolled_back"]
+
+
+def test_a_line_that_was_not_flushed_was_never_said(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    append(state, "staged", "active")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", late)
+        with pytest.raises(OSError, match="No space"):
+            append(state, "good")
+    append(state, "rolled_back")
+    assert [entry.state for entry in State.read(state.layout).entries] == ["staged", "active", "rolled_back"]
 
 
 def test_good_is_the_last_word_on_an_activation(state: State) -> None:
