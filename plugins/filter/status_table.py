@@ -8,20 +8,24 @@ from __future__ import annotations
 from typing import Any
 
 
+def _state(app: dict[str, Any]) -> str:
+    """Return what a person has to know first: what is down, what can't start again, what nobody confirmed yet."""
+    if not app["release"]:
+        return "-"
+    down = sorted(name for name, shown in app["processes"].items() if not shown.startswith("active"))
+    state = "running" if app["running"] else f"DOWN: {', '.join(down)}" if down else "not running"
+    notes = ["WILL NOT START AGAIN"] if app["problems"] else []
+    if app["under_way"]:
+        wait = app["unconfirmed_for"]
+        notes.append(f"unconfirmed, back in {wait} s" if wait else f"interrupted at {app['under_way']}")
+    notes += [f"no. {', '.join(map(str, app['draining']))} draining"] if app["draining"] else []
+    return "; ".join([state, *notes])
+
+
 def _row(host: dict[str, Any]) -> tuple[str, ...]:
     app = host["app_release_status"]["app"]
-    down = sorted(name for name, shown in app["processes"].items() if not shown.startswith("active"))
-    state = (
-        "running"
-        if app["running"]
-        else f"DOWN: {', '.join(down)}"
-        if down
-        else "not running"
-        if app["release"]
-        else "-"
-    )
-    signed_by = app["signed_by"] or "-"
-    return (host["inventory_hostname"], app["release"] or "nothing", str(app["activation"] or "-"), signed_by, state)
+    name = host["inventory_hostname"]
+    return (name, app["release"] or "nothing", str(app["activation"] or "-"), app["signed_by"] or "-", _state(app))
 
 
 def status_table(hosts: list[dict[str, Any]]) -> list[str]:

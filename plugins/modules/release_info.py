@@ -60,9 +60,27 @@ app:
     processes:
       description: State of each process as systemd says it.
       type: dict
+    problems:
+      description: Why the release would not start again, such as a Python that an upgrade of the host removed.
+      type: list
+      elements: str
+    draining:
+      description: Numbers of earlier activations that still answer what they had begun.
+      type: list
+      elements: int
     under_way:
       description: Step of a release that is under way or was interrupted; null otherwise.
       type: str
+    unconfirmed_for:
+      description: Seconds until an unconfirmed release is taken back; 0 when nothing is waited for, null without one.
+      type: int
+    timers:
+      description: Whether the artifact's timers run on this host.
+      type: bool
+    pinned:
+      description: Releases that are never removed.
+      type: list
+      elements: str
     releases:
       description: Every activation with its last state, oldest first.
       type: list

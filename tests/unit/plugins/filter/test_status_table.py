@@ -9,14 +9,16 @@ import pytest
 from ansible_collections.containerless.django.plugins.filter.status_table import FilterModule, status_table
 
 UP = "active (running), 0 restarts"
+QUIET: dict[str, Any] = {"problems": [], "draining": [], "under_way": None, "unconfirmed_for": None}
 LIVE = {
+    **QUIET,
     "release": "2.0-0123456789ab",
     "activation": 3,
     "signed_by": "ann@example.org",
     "running": True,
     "processes": {"web": UP, "worker": UP},
 }
-NONE = {"release": None, "activation": None, "signed_by": None, "running": False, "processes": {}}
+NONE = {**QUIET, "release": None, "activation": None, "signed_by": None, "running": False, "processes": {}}
 DOWN = {
     **LIVE,
     "running": False,
@@ -32,6 +34,19 @@ ROWS: list[tuple[str, dict[str, Any], list[str]]] = [
         "cut",
         {"app_release_status": {"app": {**LIVE, "running": False}}},
         ["2.0-0123456789ab", "3", "ann@example.org", "not running"],
+    ),
+    *(
+        (
+            word,
+            {"app_release_status": {"app": {**LIVE, **known}}},
+            ["2.0-0123456789ab", "3", "ann@example.org", f"running; {text}"],
+        )
+        for word, known, text in (
+            ("upgraded", {"problems": ["python3.11 is gone"]}, "WILL NOT START AGAIN"),
+            ("waits", {"under_way": "watch", "unconfirmed_for": 42}, "unconfirmed, back in 42 s"),
+            ("cut", {"under_way": "start", "unconfirmed_for": 0}, "interrupted at start"),
+            ("drains", {"draining": [1, 2]}, "no. 1, 2 draining"),
+        )
     ),
     ("away", {}, ["unknown", "-", "-", "not read"]),
     ("failed", {"app_release_status": {"failed": True, "msg": "no"}}, ["unknown", "-", "-", "not read"]),
