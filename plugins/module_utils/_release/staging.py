@@ -21,6 +21,8 @@ from .systemd import Systemd
 
 #: Space that a release needs beside its tree, in bytes and inodes.
 _SPARE_BYTES, _SPARE_INODES = 16 << 20, 100
+#: Room for what a release writes down anywhere: configuration, units, ledger, journal.
+_NOTES_BYTES, _NOTES_INODES = 1 << 20, 50
 
 
 def preflight(layout: Layout, desired: Desired, known_secrets: t.Container[str]) -> None:
@@ -40,17 +42,21 @@ def preflight(layout: Layout, desired: Desired, known_secrets: t.Container[str])
 
 
 def check_space(layout: Layout, manifest: dict[str, t.Any]) -> None:
-    """Raise when the tree would not fit: its bytes and inodes with a tenth to spare."""
-    if os.path.isdir(layout.tree(canonical.digest(manifest))):
-        return
-    stat = os.statvfs(_existing(layout.trees))
-    need = manifest["tree"]["bytes"] * 11 // 10 + _SPARE_BYTES
+    """Raise when the tree would not fit, with a tenth to spare, or what is written down about it."""
+    for place in (layout.var, layout.etc, layout.units):
+        _require_space(place, place, _NOTES_BYTES, _NOTES_INODES)
+    if not os.path.isdir(layout.tree(canonical.digest(manifest))):
+        size, count = (manifest["tree"][name] * 11 // 10 for name in ("bytes", "files"))
+        _require_space(layout.trees, layout.srv, size + _SPARE_BYTES, count + _SPARE_INODES)
+
+
+def _require_space(place: str, named: str, need: int, inodes: int) -> None:
+    stat = os.statvfs(_existing(place))
     have = stat.f_bavail * stat.f_frsize
     if have < need:
-        raise ContainerlessError(f"not enough disk below {layout.srv}: {need >> 20} MiB needed, {have >> 20} MiB free")
-    inodes = manifest["tree"]["files"] * 11 // 10 + _SPARE_INODES
+        raise ContainerlessError(f"not enough disk below {named}: {need >> 20} MiB needed, {have >> 20} MiB free")
     if stat.f_files and stat.f_favail < inodes:
-        raise ContainerlessError(f"not enough inodes below {layout.srv}: {inodes} needed, {stat.f_favail} free")
+        raise ContainerlessError(f"not enough inodes below {named}: {inodes} needed, {stat.f_favail} free")
 
 
 def check_writable(layout: Layout) -> None:

@@ -69,6 +69,19 @@ def test_inodes_are_counted_too(host: Host, artifacts: dict[str, Artifact]) -> N
         staging.check_space(host.layout, manifest)
 
 
+@pytest.mark.parametrize("name", ["var", "etc", "units"])
+@pytest.mark.parametrize("lack", ["disk", "inodes"])
+def test_what_is_written_down_needs_room_too(
+    host: Host, artifacts: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch, name: str, lack: str
+) -> None:
+    place, whole = getattr(host.layout, name), os.statvfs(host.layout.root)
+    os.makedirs(place, exist_ok=True)
+    full = os.statvfs_result((*whole[:4], 0, *whole[5:]) if lack == "disk" else (*whole[:5], 9, 0, 0, *whole[8:]))
+    monkeypatch.setattr(os, "statvfs", lambda path: full if path == place else whole)
+    with pytest.raises(ContainerlessError, match=f"not enough {lack} below {place}: [0-9]"):
+        staging.check_space(host.layout, artifacts["1.0"].manifest)
+
+
 # The tree.
 
 
