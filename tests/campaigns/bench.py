@@ -24,7 +24,7 @@ SETTLE = 40
 TIMER = 30
 RATE = 20
 #: What steers each run: short waits, so that what is measured is not waiting.
-OPTIONS: dict[str, Any] = {"drain": 1, "lock_wait": 120, "watch": 1, "confirm_timeout": 3}
+OPTIONS: dict[str, Any] = {"drain": 1, "lock_wait": 120, "watch": 0, "confirm_timeout": 3}
 
 Call = dict[str, Any]
 
@@ -111,18 +111,18 @@ class Bench:
             raise RuntimeError(f"{name} is not whole: {found}")
         self.look("save", name)
 
-    def restore(self, name: str) -> None:
-        told = self.look("restore", name)
+    def restore(self, name: str, *, bare: bool) -> None:
+        told = self.look("restore", name, *(["bare"] if bare else []))
         if told["complaints"] or not told["answer"].startswith("200"):
             raise RuntimeError(f"{name} does not come back: {told}")
 
     def effects(self, story: Story) -> list[Effect]:
         """Run a story to its end and return what it does."""
-        self.restore(story.saved)
+        self.restore(story.saved, bare=True)
         told = self.perform(story, None)
         if why := failed(told):
             raise RuntimeError(f"{story.name} fails without a kill: {why}")
-        return [Effect.of(each) for each in told["effects"]]
+        return [Effect(**each) for each in told["effects"]]
 
     def perform(self, story: Story, kill: Kill | None) -> dict[str, Any]:
         """Do what is watched, by ourselves or by the host's own timer."""
@@ -139,7 +139,7 @@ class Bench:
 
     def attempt(self, story: Story, kill: Kill) -> Verdict:
         """Kill once; look at what is live, let it be set right, and look again."""
-        self.restore(story.saved)
+        self.restore(story.saved, bare=kill.step == "unpack")
         begin = time.monotonic()
         with Load(self.host.address, rate=RATE) as load:
             told = self.perform(story, kill)
@@ -149,6 +149,8 @@ class Bench:
                 now = self.look("serving")
                 verdict.serving = [] if now["held"] else serving(story, now)
                 verdict.way = way(kill, now)
+                if verdict.way == "boot":
+                    load.stop()
                 verdict.ending, verdict.release = self.set_right(story, verdict.way, now)
         verdict.asked, verdict.failed = len(load.samples), len(load.failed())
         verdict.seconds = round(time.monotonic() - begin, 2)
@@ -157,15 +159,13 @@ class Bench:
     def set_right(self, story: Story, how: str, now: Mapping[str, Any]) -> tuple[list[str], str]:
         """Go one of the ways on; return what is wrong then, and the release that is live."""
         found: list[str] = []
-        if how == "next":
-            why = failed(self.run(story.again, run_id()))
-            found += [f"the next run fails: {why}"] if why else []
-        elif how == "alone" and now["step"] not in RESTS:
+        if how == "next" and (why := failed(self.run(story.again, run_id()))):
+            found.append(f"the next run fails: {why}")
+        if how == "alone" and now["step"] not in RESTS:
             # Its lease covers the longest start that is allowed; what its timer will do is brought forward.
             self.host.sh(f"systemctl start --no-block containerless-{APP}-deadman.service", check=False)
-        elif how == "boot":
-            done = self.host.sh(f"containerless boot {APP}", check=False)
-            found += [f"boot fails: {done.stderr.strip()}"] if done.returncode else []
+        if how == "boot":
+            found += [f"boot: {each}" for each in self.look("reboot")["complaints"]]
         end = self.look("settled", str(SETTLE))
         wanted = [story.new] if how == "next" or now["good"] == story.new else [story.old, story.new]
         if end["release"] not in wanted:

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 #: A line of code that has more effects than this in one step is a loop: its first, middle and last turn stand for all.
 LOOP = 6
@@ -17,17 +16,14 @@ WAYS = ("next", "boot", "alone")
 
 @dataclass(frozen=True)
 class Effect:
-    """What a run is about to do: `site` is the line of code, `acts` whether it is a program that changes something."""
+    """What a run is about to do: `kind` is write, rename, run, ...; `site` is the line of code."""
 
     name: str
     call: str
     step: str
     site: str
-    acts: bool
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Effect:
-        return cls(told["name"], told["call"], told["step"], told["site"], bool(told["acts"]))
+    kind: str
+    path: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,12 @@ class Kill:
 
     def __str__(self) -> str:
         return f"{self.story}: {'in' if self.during else 'before'} {self.effect}, then {self.way}"
+
+
+def durable(effects: Sequence[Effect]) -> list[Effect]:
+    """Leave out what only looks, and the writing of a file that is renamed next: the kill comes before the rename."""
+    renamed = {f"{effect.path}.new" for effect in effects if effect.kind == "rename"}
+    return [each for each in effects if each.kind != "look" and not (each.kind != "rename" and each.path in renamed)]
 
 
 def turns(effects: Sequence[Effect]) -> list[Effect]:
@@ -61,8 +63,8 @@ def _line(effect: Effect) -> tuple[str, str, str]:
 def plan(story: str, effects: Sequence[Effect]) -> list[Kill]:
     """Return all kills of a story; the three ways on take turns."""
     found: list[Kill] = []
-    for effect in turns(effects):
-        for during in (False, True) if effect.acts else (False,):
+    for effect in turns(durable(effects)):
+        for during in (False, True) if effect.kind == "run" else (False,):
             found.append(Kill(story, effect.name, effect.step, during, WAYS[len(found) % len(WAYS)]))
     return found
 

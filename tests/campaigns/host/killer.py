@@ -71,8 +71,9 @@ class Watch:
         name = f"{self.call}/{step}: {text}" + (f" #{self.seen[key]}" if self.seen[key] > 1 else "")
         if name == self.kill:
             self.die()
-        acts = what.startswith("run ") and not is_look
-        self.effects.append({"name": name, "call": self.call, "step": step, "site": site(), "acts": "x" * acts})
+        verb, path = what.split(" ")[:2]
+        kind = "look" if is_look else verb
+        self.effects.append({"name": name, "call": self.call, "step": step, "site": site(), "kind": kind, "path": path})
 
     def step(self) -> str:
         """Return the step of the journal, as a process that comes next would read it."""
@@ -162,7 +163,7 @@ def plain(what: str, app: str, base: int) -> str:
     def age(found: re.Match[str]) -> str:
         return found[1] + ("old" if int(found[2]) <= base else "new")
 
-    text = re.sub(r"\b[0-9a-f]{64}\b", "<id>", what)
+    text = re.sub(r"\b[0-9a-f]{64}\b(\.\d+)?", "<id>", what)
     text = re.sub(r"(\.g[0-9a-f]{7,})?-[0-9a-f]{12}\b", "", text)
     for before in (rf"containerless-{app}-\S*?@", rf"/run/containerless/{app}/", f"-{app}-drain-", f" drain {app} "):
         text = re.sub(rf"({before})(\d+)\b", age, text)

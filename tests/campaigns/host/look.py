@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 import typing as t
+import uuid
 
 KEPT = "/root/containerless-campaign"
 HOMES = ("srv", "etc", "var/lib")
@@ -215,16 +216,16 @@ def settled(app: App, seconds: float) -> dict[str, t.Any]:
 
 
 def stop(app: App) -> None:
-    """End the app with everything that might still act on it."""
+    """Kill the app with everything that might still act on it, and forget its units."""
     timers = [
         f"containerless-{app.name}-{kind}*.{end}" for kind in ("deadman", "drain-") for end in ("timer", "service")
     ]
     run("systemctl", "stop", *timers)
+    run("systemctl", "kill", "--signal=KILL", f"containerless-{app.name}-*.service")
     run("systemctl", "stop", f"containerless-{app.name}-*")
     for name in os.listdir("/run/systemd/system"):
         if name.startswith(f"containerless-{app.name}-"):
-            path = f"/run/systemd/system/{name}"
-            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+            drop(f"/run/systemd/system/{name}")
     shutil.rmtree(app.run, ignore_errors=True)
     run("systemctl", "daemon-reload")
     run("systemctl", "reset-failed", f"containerless-{app.name}-*")
@@ -241,20 +242,40 @@ def save(app: App, name: str) -> dict[str, t.Any]:
     return start(app)
 
 
-def restore(app: App, name: str) -> dict[str, t.Any]:
-    """Come back to what was saved; trees are read-only, so they are linked instead of copied."""
+def restore(app: App, name: str, *, bare: bool) -> dict[str, t.Any]:
+    """Come back to what was saved. Trees are read-only: those that are there stay, and with `bare` no others."""
     stop(app)
     for home in HOMES:
-        place = f"/{home}/containerless/{app.name}"
-        shutil.rmtree(place, ignore_errors=True)
-        how = "-al" if home == "srv" else "-a"
-        run("cp", how, f"{KEPT}/{name}/{home}/{app.name}", place)
+        place, kept = f"/{home}/containerless/{app.name}", f"{KEPT}/{name}/{home}/{app.name}"
+        for each in set(os.listdir(place)) - {"trees"}:
+            drop(f"{place}/{each}")
+        run("cp", "-a", *(f"{kept}/{each}" for each in os.listdir(kept) if each != "trees"), place)
+    trees, kept = f"/srv/containerless/{app.name}/trees", f"{KEPT}/{name}/srv/{app.name}/trees"
+    wanted, there = set(os.listdir(kept)), set(os.listdir(trees))
+    for each in there - wanted:
+        if bare or not re.fullmatch("[0-9a-f]{64}", each):
+            drop(f"{trees}/{each}")
+    for each in wanted - there:
+        run("cp", "-al", f"{kept}/{each}", trees)
     return start(app)
 
 
-def start(app: App) -> dict[str, t.Any]:
+def drop(path: str) -> None:
+    shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+
+
+def reboot(app: App) -> dict[str, t.Any]:
+    """Do to the app what a reboot does: nothing of it runs, /run is empty, and the kernel has another boot id."""
+    stop(app)
+    with open(f"{KEPT}/boot_id", "w", encoding="utf-8") as handle:
+        handle.write(f"{uuid.uuid4()}\n")
+    bind = f"mount --bind {KEPT}/boot_id /proc/sys/kernel/random/boot_id"
+    return start(app, "unshare", "--mount", "sh", "-c", f'{bind} && exec "$@"', "sh")
+
+
+def start(app: App, *within: str) -> dict[str, t.Any]:
     begin = time.monotonic()
-    rc, said = run("containerless", "boot", app.name)
+    rc, said = run(*within, "containerless", "boot", app.name)
     while not app.answer().startswith("200") and time.monotonic() - begin < 30:
         time.sleep(0.05)
     return {"complaints": [said] if rc else [], "answer": app.answer()}
@@ -266,7 +287,8 @@ def main(name: str, verb: str, *words: str) -> None:
         "serving": lambda: serving(app),
         "settled": lambda: settled(app, float(words[0])),
         "save": lambda: save(app, words[0]),
-        "restore": lambda: restore(app, words[0]),
+        "restore": lambda: restore(app, words[0], bare="bare" in words),
+        "reboot": lambda: reboot(app),
     }
     print(json.dumps(calls[verb]()))
 
