@@ -10,6 +10,7 @@ look.py APP restore NAME       comes back to it, with the app started anew
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import http.client
 import json
@@ -98,7 +99,7 @@ def serving(app: App) -> dict[str, t.Any]:
         "step": journal.get("step", ""),
         "held": journal.get("held", False),
         "good": good(app),
-        "timers": [unit for unit, state in app.units().items() if is_own(unit) and state in ("active", "activating")],
+        "timers": armed(app),
         "complaints": [*(f"down: {each}" for each in down), *([f"verify: {said.strip()}"] if rc else []), *ledger(app)],
     }
 
@@ -117,6 +118,28 @@ def lines(app: App) -> list[dict[str, t.Any]]:
     """Return the ledger; a torn last line is cut off by the next one who writes."""
     with open(f"{app.var}/ledger.jsonl", "rb") as handle:
         return [json.loads(line) for line in handle if line.endswith(b"\n")]
+
+
+def rest(app: App, seconds: float) -> dict[str, t.Any]:
+    """Wait until nothing is armed and nobody holds the lock."""
+    begin = time.monotonic()
+    while (armed(app) or is_locked(app)) and time.monotonic() - begin < seconds:
+        time.sleep(0.2)
+    return serving(app)
+
+
+def armed(app: App) -> list[str]:
+    """Return the units by which the host is going to do something by itself."""
+    return [unit for unit, state in app.units().items() if is_own(unit) and state in ("active", "activating")]
+
+
+def is_locked(app: App) -> bool:
+    with open(f"{app.var}/lock", "rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def is_process(unit: str) -> bool:
@@ -285,6 +308,7 @@ def main(name: str, verb: str, *words: str) -> None:
     app = App(name)
     calls: dict[str, t.Callable[[], dict[str, t.Any]]] = {
         "serving": lambda: serving(app),
+        "rest": lambda: rest(app, float(words[0])),
         "settled": lambda: settled(app, float(words[0])),
         "save": lambda: save(app, words[0]),
         "restore": lambda: restore(app, words[0], bare="bare" in words),
