@@ -224,8 +224,8 @@ def main(path: str, *words: str) -> None:
     results: list[dict[str, t.Any]] = []
     for call in [*job["calls"], *([list(words)] if words else [])]:
         results.append(perform(watch, call))
-        if "failed" in results[-1]:
-            break
+        if "failed" in results[-1] or results[-1].get("plan", {}).get("action") == "none":
+            break  # what is live already is staged, and nothing follows
     watch.say({"effects": watch.effects, "results": results})
 
 
