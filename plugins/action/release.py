@@ -139,7 +139,10 @@ class ActionModule(ActionBase):
         reason = f"not every host took it: {verdict['why']}"
         undone = self._on_host({**args, "reason": reason}, "reverted")
         live = undone.get("release") or "nothing"
-        return {**undone, "failed": True, "changed": True, "msg": f"taken back, {live} is live: {reason}"}
+        what = f"taken back, {live} is live"
+        if undone.get("recovered") == "forward":
+            what = f"{live} stays live, since its migrations leave no automatic way back"
+        return {**undone, "failed": True, "changed": True, "msg": f"{what}: {reason}"}
 
     # Trips.
 

@@ -137,6 +137,11 @@ class Layout:
         """Values of the secrets that are live, for rollbacks and boots."""
         return f"{self.etc}/secrets"
 
+    @property
+    def next_secrets(self) -> str:
+        """Values of the secrets of what is under way, for a power cut that empties /run before they are live."""
+        return f"{self.etc}/secrets.next"
+
     def snapshot(self, release_id: str) -> str:
         """Values of the secrets that a release was good with; read by a rollback that asks for them."""
         return f"{self.etc}/snapshots/{check_release_id(release_id)}"

@@ -176,7 +176,10 @@ class Engine:
             with self._step("stage"):
                 self._log("staged", target)
                 static.publish(self.layout, target.content_id)
-                self.activations.instantiate(self.state, stored, target, self._secrets_of(target))
+                self.activations.instantiate(self.state, stored, target, self._secrets_of(stored))
+            with self._step("arm"):
+                self.state.write_next_secrets(self.activations.secrets(target))
+                self._arm(self._longest(stored))
             if self.policy.reverse_migrations or self.policy.overlap == "hold":
                 self._hold_and_reverse(stored, target)
             with self._step("start"):
@@ -252,6 +255,7 @@ class Engine:
     def _arm_and_hold(self, stored: Stored, target: Ref) -> None:
         origin = self._journal.origin
         with self._step("arm"):
+            self.state.write_next_secrets(self.activations.secrets(target))
             self._arm(self._longest(stored))
         with self._step("hold"):
             comparison = self.activations.compare(stored, target)[0] if self._journal.pending else None
@@ -265,14 +269,11 @@ class Engine:
         if comparison is None or not comparison.pending:
             return
         self._refuse_risky(comparison)
-        self._note(one_way=self._journal.held and bool(comparison.risky))
-        try:
+        if self._journal.held and comparison.risky:
+            with self._one_way(stored, target, comparison):
+                self.activations.migrate(target)
+        else:
             self.activations.migrate(target)
-        except ContainerlessError:
-            if self._journal.one_way:
-                after, _ = self.activations.compare(stored, target)
-                self._note(one_way=after is None or after.risky != comparison.risky)
-            raise
         self.outcome.migrated = [database.label(key) for key in comparison.pending]
 
     def _hold_and_reverse(self, stored: Stored, target: Ref) -> None:
@@ -285,9 +286,20 @@ class Engine:
                 self.activations.hold(self._stored(origin), origin, target)
         with self._step("migrate"):
             if newer:
-                self._note(one_way=True)
-                reverse(self.layout, self.systemd.run, self.state, stored, list(newer))
+                with self._one_way(stored, target, t.cast("database.Comparison", comparison)):
+                    reverse(self.layout, self.systemd.run, self.state, stored, list(newer))
                 self.outcome.reversed = [database.label(key) for key in newer]
+
+    @contextlib.contextmanager
+    def _one_way(self, stored: Stored, target: Ref, before: database.Comparison) -> t.Iterator[None]:
+        """From here on there is no way back, unless what fails in here left the schema as it was."""
+        self._note(one_way=True)
+        try:
+            yield
+        except Exception:
+            after, _ = self.activations.compare(stored, target)
+            self._note(one_way=after is None or (after.risky, after.newer) != (before.risky, before.newer))
+            raise
 
     def _commit(self, target: Ref) -> None:
         origin = self.state.active
@@ -301,7 +313,7 @@ class Engine:
         with self._step("confirm"):
             self._log("good", target)
             # After it: until then a recovery goes back to what the old secrets belong to.
-            self.state.write_secrets(target.release, self.activations.secrets(target))
+            self.state.write_secrets(self.state.next_secrets(), target.release)
             if origin is not None and self._journal.kind == "rollback":
                 self._log("rolled_back", origin)
             deadman.disarm(self.layout, self.systemd)
@@ -313,14 +325,14 @@ class Engine:
             self.activations.tidy(target, origin)
         self.state.clear_journal()
 
-    def _secrets_of(self, target: Ref) -> dict[str, str]:
+    def _secrets_of(self, stored: Stored) -> dict[str, str]:
         """Return the secrets that come before the newest ones: those of the release, where that is asked for."""
         if self.policy.secrets != "snapshot":
             return {}
-        found = self.state.snapshot(target.release)
-        if not found:
+        found = self.state.snapshot(stored.release_id)
+        if not set(stored.config["secrets"]) <= set(found):
             raise ContainerlessError(
-                f"{target.release} has no snapshot of its secrets on this host; use the newest ones"
+                f"{stored.release_id} has no snapshot of its secrets on this host; use the newest ones"
             )
         return found
 
@@ -367,11 +379,17 @@ class Engine:
             self._end(self.state.journal, "begun anew")
 
     def _end(self, left: Journal, reason: str) -> None:
-        active = self.state.active
-        action = "revert" if active == left.target else "undo"
+        self.outcome.recovered = self._way_out(left)
         recovery = self._recovery()
-        recovery.serve(left, action)
-        recovery.settle(left, action, reason)
+        recovery.serve(left, self.outcome.recovered)
+        recovery.settle(left, self.outcome.recovered, reason)
+
+    def _way_out(self, left: Journal) -> str:
+        """Say what becomes of a run of ours that goes no further: the first release of a host leaves nothing live."""
+        active = self.state.active
+        good = self.state.is_good(left.target)
+        action = journal.recovery(left, active.activation if active else None, good)
+        return "revert" if action == "finish" and left.kind == "release" and not good else action
 
     # The frame around the steps.
 
@@ -425,21 +443,19 @@ class Engine:
         self.state.reread_active()
         secrets = [*self.state.secrets().values(), *self._secrets.values(), *self.activations.secrets(target).values()]
         reason = str(evidence.mask(f"step {left.step}: {exc}", secrets))
-        active = self.state.active
-        action = journal.recovery(left, active.activation if active else None, self.state.is_good(target))
-        if action == "finish" and left.kind == "release" and not self.state.is_good(target):
-            action = "revert"  # the first release of a host: nothing serves, as before
+        action = self._way_out(left)
         if action == "finish":
             # Live and confirmed: only clearing up failed, and the next run does that again.
             found = evidence.collect(exc, left.step, lambda: self.activations.journal(target), secrets)
             return ReleaseFailed(f"{target.release} is live, but clearing up failed at {reason}", found)
-        recovery = self._recovery()
-        recovery.serve(left, action)
-        found = evidence.collect(exc, left.step, lambda: self.activations.journal(target), secrets)
+        recovery, found = self._recovery(), {}
         try:
+            recovery.serve(left, action)
+            found = evidence.collect(exc, left.step, lambda: self.activations.journal(target), secrets)
             # A refusal says nothing against the release.
             recovery.settle(left, action, reason, "refused" if isinstance(exc, database.Refused) else "failed")
         except (OSError, ContainerlessError) as worse:
+            found = found or evidence.collect(exc, left.step, lambda: self.activations.journal(target), secrets)
             reason += f" (clearing up is left to the next run: {worse})"
         if action == "forward":
             return ReleaseFailed(

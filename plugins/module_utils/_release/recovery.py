@@ -36,13 +36,15 @@ class Recovery:
         if action == "forward":
             if self.state.active != left.target:
                 self.state.write_active(left.target)
-            self._start(left.target)
-        else:
-            if self.state.active == left.target:
-                self.state.take_back_active(left.origin)
-            if left.held and left.origin is not None:
+        elif self.state.active == left.target:
+            self.state.take_back_active(left.origin)
+        try:
+            if action == "forward":
+                self._start(left.target, self.state.next_secrets())
+            elif left.held and left.origin is not None:
                 self._start(left.origin)
-        self.activations.publish(self.state.active)
+        finally:
+            self.activations.publish(self.state.active)
 
     def settle(self, left: Journal, action: str, reason: str, verdict: str = "failed") -> None:
         """Write down what happened and take away what is over."""
@@ -61,23 +63,24 @@ class Recovery:
 
     def _forward(self, left: Journal, reason: str, _verdict: str) -> None:
         self._close("active", left.target, reason)
+        self.state.write_secrets(self.state.next_secrets())
 
     def _finish(self, left: Journal, reason: str, _verdict: str) -> None:
         """Do again what follows a commit that counts."""
         if not self.state.is_good(left.target):
             self.log("good", left.target, reason)
-        self.state.write_secrets(left.target.release, self.activations.secrets(left.target))
+        self.state.write_secrets(self.state.next_secrets(), left.target.release)
         if left.origin is not None:
             if left.kind == "rollback":
                 self._close("rolled_back", left.origin, reason)
             if left.origin.activation in self.activations.systemd.activations():
                 self.activations.drain(left.origin, 0 if left.held else left.policy.get("drain", 0))
 
-    def _start(self, ref: Ref) -> None:
+    def _start(self, ref: Ref, secrets: dict[str, str] | None = None) -> None:
         stored = self.state.stored(ref.release)
         if stored is not None:
             if not self.activations.systemd.installed(ref.activation):
-                self.activations.instantiate(self.state, stored, ref)
+                self.activations.instantiate(self.state, stored, ref, secrets)
             self.activations.start(stored, ref)
 
     def _close(self, verdict: str, ref: Ref, reason: str) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import typing as t
 from dataclasses import dataclass, field
 
@@ -95,6 +96,7 @@ class State:
 
     def clear_journal(self) -> None:
         files.remove(self.layout.origin)
+        shutil.rmtree(self.layout.next_secrets, ignore_errors=True)
         files.remove(self.layout.journal)
         self.journal = None
 
@@ -168,15 +170,29 @@ class State:
         """Return the values of the secrets that a release was good with; empty when it never was."""
         return files.read_folder(self.layout.snapshot(release_id), ENVIRONMENT_NAME)
 
-    def write_secrets(self, release_id: str, values: dict[str, str]) -> None:
-        """Keep the secrets of a release that went live, as the newest and as its own; 0600, for root alone."""
-        for folder in (self.layout.secrets, self.layout.snapshot(release_id)):
-            files.directory(os.path.dirname(folder), 0o755 if folder == self.layout.secrets else 0o700)
-            files.directory(folder, 0o700)
-            known = files.read_folder(folder, ENVIRONMENT_NAME)
-            for name, value in values.items():
-                if known.get(name) != value:
-                    files.write(f"{folder}/{name}", value.encode(), 0o600)
+    def write_secrets(self, values: dict[str, str], good: str = "") -> None:
+        """Keep the secrets of a release that went live as the newest, and as its own when it is `good`."""
+        _write_secrets(self.layout.secrets, values)
+        if good:
+            files.directory(os.path.dirname(self.layout.snapshot(good)), 0o700)
+            _write_secrets(self.layout.snapshot(good), values)
+
+    def next_secrets(self) -> dict[str, str]:
+        """Return the secrets of what is under way."""
+        return files.read_folder(self.layout.next_secrets, ENVIRONMENT_NAME)
+
+    def write_next_secrets(self, values: dict[str, str]) -> None:
+        shutil.rmtree(self.layout.next_secrets, ignore_errors=True)
+        _write_secrets(self.layout.next_secrets, values)
+
+
+def _write_secrets(folder: str, values: dict[str, str]) -> None:
+    """Have values in a folder, 0600, for root alone."""
+    files.directory(folder, 0o700)
+    known = files.read_folder(folder, ENVIRONMENT_NAME)
+    for name, value in values.items():
+        if known.get(name) != value:
+            files.write(f"{folder}/{name}", value.encode(), 0o600)
 
 
 def _active(document: dict[str, t.Any]) -> Ref:

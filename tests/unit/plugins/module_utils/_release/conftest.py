@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
 from ansible_collections.containerless.django.plugins.module_utils._release import staging
+from ansible_collections.containerless.django.plugins.module_utils._release.desired import Desired
 
 from . import host as hosts
 
@@ -59,3 +60,9 @@ def host(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[hosts.Ho
     made = hosts.Host(layout)
     yield made
     made.stop_all()
+
+
+@pytest.fixture
+def wanted(artifacts: dict[str, hosts.Artifact], group: str) -> dict[str, Desired]:
+    """Return what a control node would hand over, by version."""
+    return {version: hosts.desired(made, group) for version, made in artifacts.items()}

@@ -301,10 +301,11 @@ UNITS = {
         ("timer.cleanup", "timer"),
     )
 }
-UNITS["containerless-shop-web@.service.d/50-sandbox.conf"] = "[Service]\nNoNewPrivileges=yes\n"
+for _process in ("web", "task.applied"):
+    UNITS[f"containerless-shop-{_process}@.service.d/50-sandbox.conf"] = "[Service]\nNoNewPrivileges=yes\n"
 
 
-def desired(made: Artifact, group: str, secrets: dict[str, str] | None = None, **config: t.Any) -> Desired:
+def desired(made: Artifact, group: str, secrets: dict[str, str] | None = None, /, **config: t.Any) -> Desired:
     """Return what a control node would hand over for an artifact."""
     document = identity.release_document(
         project="shop",

@@ -3,108 +3,39 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import shutil
 import typing as t
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
-from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
 from ansible_collections.containerless.django.plugins.module_utils._release import (
     files,
     health,
     hostinfo,
     journal,
-    lease,
     ledger,
 )
-from ansible_collections.containerless.django.plugins.module_utils._release.desired import Desired, Outcome, Policy
-from ansible_collections.containerless.django.plugins.module_utils._release.engine import Engine
+from ansible_collections.containerless.django.plugins.module_utils._release.desired import Desired
 from ansible_collections.containerless.django.plugins.module_utils._release.evidence import ReleaseFailed
 from ansible_collections.containerless.django.plugins.module_utils._release.state import State
 from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
 
 from .host import Artifact, Host, answer, desired
-
-FIRST = ("shop", "0001_initial")
-POLICY = Policy(drain=0)
-RUNS = itertools.count(1)
-CHECK = health.Check(path="/", host="shop.example.org")
-
-
-class Crash(BaseException):
-    """The end of a process in the middle of a step: no `except Exception` sees it, as none sees a SIGKILL."""
-
-
-def engine(host: Host, why: str = "", **policy: t.Any) -> Engine:
-    chosen = Policy(**{**POLICY.__dict__, **policy})
-    return Engine(host.layout, Systemd(host.layout, host), run=f"r{next(RUNS)}", who="ops", why=why, policy=chosen)
-
-
-def release(host: Host, wanted: Desired, **policy: t.Any) -> Outcome:
-    known = [(item["app"], item["name"]) for item in wanted.manifest["django"]["migrations"]]
-    host.pending = [key for key in known if key not in (host.applied or [])]
-    one = engine(host, **policy)
-    with one.locked():
-        return one.release(wanted)
-
-
-def rollback(host: Host, to: str = "", **policy: t.Any) -> Outcome:
-    one = engine(host, **policy)
-    with one.locked():
-        return one.rollback(to)
-
-
-def recover(host: Host) -> str:
-    """What the next run does once the lease is over."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(lease, "left", lambda _boot, _deadline: 0)
-        one = engine(host)
-        with one.locked():
-            return one.outcome.recovered
-
-
-def boot(host: Host) -> str | None:
-    """What the boot unit does: another boot, so no lease counts."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(lease, "boot_id", lambda: "ffffffff-0000-0000-0000-000000000000")
-        one = engine(host)
-        with one.locked():
-            return one.boot()
-
-
-def states(layout: Layout) -> dict[int, str]:
-    return {number: entry.state for number, entry in ledger.states(State.read(layout).entries).items()}
-
-
-def assert_whole(host: Host, *releases: str) -> None:
-    """One of the releases is live in every respect, and nothing else is there when the drains are over."""
-    host.drain()
-    state = State.read(host.layout)
-    assert state.journal is None
-    assert state.active is not None
-    assert state.active.release in releases
-    number = state.active.activation
-    assert os.readlink(host.layout.web_socket) == f"{number}/web.sock"
-    assert os.readlink(host.layout.previous_socket) == f"{number}/web.sock"
-    assert os.readlink(host.layout.current) == f"trees/{state.active.content_id}"
-    assert Systemd(host.layout, host).activations() == [number]
-    assert list(host.webs) == [number]
-    assert health.ask(host.layout.web_socket, CHECK).body == f"activation {number}"
-    assert hostinfo.running(state, Systemd(host.layout, host))
-    assert states(host.layout)[number] == "good"
-    assert set(states(host.layout).values()) <= {"good", "failed", "refused", "rolled_back"}
-    leftovers = [name for _, _, names in os.walk(host.layout.root) for name in names if name.endswith(".new")]
-    assert leftovers == []
-    assert not os.path.exists(host.layout.origin)
-    assert host.later == {}
-
-
-@pytest.fixture
-def wanted(artifacts: dict[str, Artifact], group: str) -> dict[str, Desired]:
-    return {version: desired(made, group) for version, made in artifacts.items()}
-
+from .runs import (
+    CHECK,
+    Crash,
+    assert_whole,
+    boot,
+    crash,
+    crashes,
+    empty,
+    engine,
+    interrupt,
+    recover,
+    release,
+    rollback,
+    states,
+)
 
 # The straight way.
 
@@ -364,65 +295,6 @@ def test_a_secret_that_did_not_go_live_is_still_stale(host: Host, artifacts: dic
 # Crashes: the process ends before its n-th change of the host, whichever that is.
 
 
-class Power:
-    """Counts every change of the host and ends the process before the one with this number."""
-
-    def __init__(self, host: Host, monkeypatch: pytest.MonkeyPatch, at: int | None) -> None:
-        self.count = 0
-        self.at = at
-        for place, name in (
-            *((files, name) for name in ("write", "remove", "link", "second_name", "rename", "replace_folder")),
-            (State, "append"),
-        ):
-            monkeypatch.setattr(place, name, self._guarded(getattr(place, name)))
-        host.before = lambda argv: self.tick() if argv[:2] != ["systemctl", "show"] and argv[1] != "show" else None
-
-    def _guarded(self, function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-        def guarded(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            self.tick()
-            return function(*args, **kwargs)
-
-        return guarded
-
-    def tick(self) -> None:
-        if self.count == self.at:
-            raise Crash
-        self.count += 1
-
-
-def crash(host: Host, monkeypatch: pytest.MonkeyPatch, at: int, act: t.Callable[[], object]) -> bool:
-    """Run until the n-th change; say whether there was one."""
-    with monkeypatch.context() as patched:
-        Power(host, patched, at)
-        try:
-            act()
-        except Crash:
-            return True
-        finally:
-            host.before = lambda _argv: None
-    return False
-
-
-def crashes(
-    host: Host, monkeypatch: pytest.MonkeyPatch, act: t.Callable[[], object], reset: t.Callable[[], object]
-) -> t.Iterator[int]:
-    """Yield after each crash of `act`, from its first change to its last."""
-    for at in range(500):
-        reset()
-        if not crash(host, monkeypatch, at, act):
-            assert at > 20, "too few changes were counted"
-            return
-        yield at
-    raise AssertionError("it never ends")
-
-
-def empty(host: Host) -> None:
-    host.reboot()
-    for place in ("srv", "etc/containerless", "var"):
-        shutil.rmtree(f"{host.layout.root}/{place}", ignore_errors=True)
-    host.applied = []
-
-
 @pytest.mark.parametrize("rebooted", [False, True], ids=["next run", "reboot"])
 def test_a_crash_at_any_change_of_an_upgrade_leaves_one_whole_release(
     host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch, rebooted: bool
@@ -484,21 +356,6 @@ def test_a_crash_at_any_change_of_a_recovery_is_recovered_from(
                 break
             recover(host)
             assert_whole(host, wanted["1.0"].release_id, wanted["2.0"].release_id)
-
-
-def interrupt(host: Host, wanted: Desired, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Release until a step's line stands in the journal."""
-    write = State.write_journal
-
-    def end(self: State, entry: journal.Journal) -> None:
-        write(self, entry)
-        if entry.step == step:
-            raise Crash
-
-    with monkeypatch.context() as patched:
-        patched.setattr(State, "write_journal", end)
-        with pytest.raises(Crash):
-            release(host, wanted)
 
 
 # step that is under way -> what the next run does, and what is live then

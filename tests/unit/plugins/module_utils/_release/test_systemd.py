@@ -102,7 +102,7 @@ def test_units_are_installed_before_a_reload_and_gone_before_another(host: Host)
     assert len(one.installed(3)) == 7
     one.uninstall(3)
     one.uninstall(12)
-    assert [len(names) for names in seen] == [8, 16, 8, 0]
+    assert [len(names) for names in seen] == [9, 18, 9, 0]
     assert one.activations() == []
 
 
