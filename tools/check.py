@@ -60,6 +60,8 @@ class Stage:
     counts_itself: bool = True
     counts_tests: bool = False
     undo: Sequence[str] = ()
+    #: Stages with machines wait most of the time, the others use a processor: one of each runs at a time.
+    machines: bool = False
 
     @property
     def log(self) -> Path:
@@ -114,6 +116,7 @@ def molecule_stages(wanted: Sequence[str] = ()) -> list[Stage]:
             ["molecule", "test", "--scenario-name", scenario],
             counts_tests=True,
             undo=["molecule", "destroy", "--scenario-name", scenario],
+            machines=True,
         )
         for scenario in scenarios
     ]
@@ -121,7 +124,7 @@ def molecule_stages(wanted: Sequence[str] = ()) -> list[Stage]:
 
 
 def demo_stages() -> list[Stage]:
-    return [Stage("demo", ["python", "tests/demo/demo.py", "--remove"])]
+    return [Stage("demo", ["python", "tests/demo/demo.py", "--remove"], machines=True)]
 
 
 KINDS = {
@@ -169,15 +172,25 @@ def closing_table(results: Iterable[Result]) -> str:
 
 
 class Runner:
-    """Runs stages one after the other; a signal ends the running one, undoes it and skips the rest."""
+    """Runs stages one after the other; `stop` ends the running one, undoes it and skips the rest."""
 
-    def __init__(self) -> None:
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.stages = stages
+        self.results: list[Result] = []
         self.stopped_by = 0
         self.process: subprocess.Popen[str] | None = None
 
-    def on_signal(self, number: int, _frame: FrameType | None) -> None:
+    def stop(self, number: int) -> None:
         self.stopped_by = number
         self.end_process()
+
+    def run_all(self) -> None:
+        for stage in self.stages:
+            if self.stopped_by:
+                return
+            print(f"[begins] {stage.name}", flush=True)
+            self.results.append(self.run(stage))
+            report(self.results[-1], self)
 
     def end_process(self) -> None:
         """End the stage with everything it started: it leads a process group of its own."""
@@ -189,17 +202,17 @@ class Runner:
         stage.junit.unlink(missing_ok=True)
         env = {**os.environ, "PYTEST_ADDOPTS": f"--junitxml={shlex.quote(str(stage.junit))}", "NO_COLOR": "1"}
         with stage.log.open("w", encoding="utf-8") as log:
-            exit_code = self.follow(stage.argv, env, log, started)
+            exit_code = self.follow(stage, env, log, started)
             counts = judge(stage, exit_code, tests_in(stage.junit))
             if stage.undo and (self.stopped_by or not counts.good):
-                print(f"        undoing: {' '.join(stage.undo)}", flush=True)
+                print(f"         {stage.name}: undoing: {' '.join(stage.undo)}", flush=True)
                 subprocess.run(stage.undo, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False)
         return Result(stage, counts, time.monotonic() - started)
 
-    def follow(self, argv: Sequence[str], env: dict[str, str], log: IO[str], started: float) -> int:
+    def follow(self, stage: Stage, env: dict[str, str], log: IO[str], started: float) -> int:
         """Keep all output in the log and show the steps of a long stage as they begin."""
         with subprocess.Popen(
-            argv,
+            stage.argv,
             cwd=ROOT,
             env=env,
             stdin=subprocess.DEVNULL,
@@ -215,18 +228,43 @@ class Runner:
                 log.write(line)
                 log.flush()
                 if step := worth_showing(line):
-                    print(f"        {time.monotonic() - started:4.0f} s  {step}", flush=True)
+                    print(f"         {stage.name}: {time.monotonic() - started:.0f} s  {step}", flush=True)
             deadline.cancel()
         return self.process.returncode
 
 
 def report(result: Result, runner: Runner) -> None:
-    verdict = "ok" if result.counts.good else "FAILED"
-    print(f"        {verdict}: {result.counts}, {result.seconds:.0f} s", flush=True)
+    verdict = "[  ok  ]" if result.counts.good else "[FAILED]"
+    print(f"{verdict} {result.stage.name}: {result.counts}, {result.seconds:.0f} s", flush=True)
     if not result.counts.good and not runner.stopped_by:
         lines = result.stage.log.read_text(encoding="utf-8").splitlines()
         print("\n".join(f"        | {line}" for line in lines[-LINES_OF_A_FAILURE:]), flush=True)
         print(f"        whole log: {result.stage.log.relative_to(ROOT)}", flush=True)
+
+
+def lanes(stages: Sequence[Stage]) -> list[Runner]:
+    """Split stages into those that run side by side: with machines and without."""
+    halves = [[stage for stage in stages if stage.machines is wanted] for wanted in (False, True)]
+    return [Runner(half) for half in halves if half]
+
+
+def run_lanes(runners: Sequence[Runner]) -> int:
+    """Run every lane in a thread of its own; return the signal that stopped them, or 0."""
+    stopped_by: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        stopped_by.append(number)
+        for runner in runners:
+            runner.stop(number)
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    threads = [threading.Thread(target=runner.run_all) for runner in runners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return stopped_by[0] if stopped_by else 0
 
 
 def plan(words: Sequence[str]) -> list[Stage]:
@@ -241,19 +279,15 @@ def main(words: Sequence[str]) -> int:
     if unknown and words[0] != "molecule":
         sys.exit(f"tools/check.py: {unknown[0]} is none of {', '.join(KINDS)}.")
     LOGS.mkdir(parents=True, exist_ok=True)
-    stages, results, runner = plan(words), [], Runner()
-    signal.signal(signal.SIGINT, runner.on_signal)
-    signal.signal(signal.SIGTERM, runner.on_signal)
-    for number, stage in enumerate(stages, 1):
-        if runner.stopped_by:
-            break
-        print(f"[{number:>2}/{len(stages)}] {stage.name}", flush=True)
-        results.append(runner.run(stage))
-        report(results[-1], runner)
+    stages = plan(words)
+    runners = lanes(stages)
+    print(f"{len(stages)} stages", flush=True)
+    stopped_by = run_lanes(runners)
+    results = sorted((result for runner in runners for result in runner.results), key=lambda r: stages.index(r.stage))
     total = sum((result.counts for result in results), Counts())
     print(f"\n{closing_table(results)}\n\n{total}", flush=True)
-    if runner.stopped_by:
-        return 128 + runner.stopped_by
+    if stopped_by:
+        return 128 + stopped_by
     return 0 if total.good else 1
 
 

@@ -124,6 +124,18 @@ def test_tests_are_counted_wherever_the_checkout_is(tmp_path: Path, sandboxed: S
     assert done.stdout.splitlines()[-1] == "1 passed, 0 failed"
 
 
+def test_stages_with_machines_run_beside_the_others(sandboxed: Sandboxed, tmp_path: Path) -> None:
+    """Each of the two waits for what the other writes: one after the other would never end."""
+    wait = "until [ -e {} ]; do sleep 0.05; done"
+    stages = (
+        f"[(('here', ['sh', '-c', 'touch here; {wait.format('there')}']), {{}}),"
+        f" (('there', ['sh', '-c', 'touch there; {wait.format('here')}']), {{'machines': True}})]"
+    )
+    done = subprocess.run(sandboxed(stages), env=python_path(), capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines()[-1] == "2 passed, 0 failed"
+    assert [line.split()[0] for line in done.stdout.splitlines()[-4:-2]] == ["here", "there"]
+
+
 def test_a_run_of_nothing_fails(sandboxed: Sandboxed) -> None:
     done = subprocess.run(sandboxed("[]"), env=python_path(), capture_output=True, text=True, check=False)
     assert done.returncode == 1
