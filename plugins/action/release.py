@@ -109,7 +109,15 @@ class ActionModule(ActionBase):
             **sent,
             "tool": {"digest": digest, "packed": packed} if digest != info["tool"] else {},
         }
-        return self._on_host(args, "staged", extra)
+        result = self._on_host(args, "staged", extra)
+        if self._task.check_mode and result.get("changed"):
+            self._tell(result["release"], result["plan"])
+        return result
+
+    def _tell(self, release: str, plan: dict[str, Any]) -> None:
+        """Print what check mode found: the result itself is shown with -v only."""
+        word = {"release": "would release", "activate": "would start again"}[plan["action"]]
+        self._say(f"{word} {release}, as {plan['reason']}: {', '.join(plan['steps'])}")
 
     def _observed(self, args: dict[str, Any]) -> dict[str, Any]:
         """Read the host: what it runs on decides what it is sent."""

@@ -9,7 +9,7 @@ import time
 import typing as t
 from dataclasses import dataclass
 
-from .._core import schemas
+from .._core import canonical, schemas
 from .._core.errors import ContainerlessError
 
 
@@ -85,9 +85,12 @@ def _lines(document: dict[str, t.Any] | None, manifest: dict[str, t.Any] | None,
     out += [f"distribution: {d['name']} {d['version']}" for d in manifest["distributions"]]
     for item in (manifest["django"] or {}).get("migrations", []):
         out.append(f"migration: {item['app']}.{item['name']} ({item['class']})")
+    # What differs in any case stands above; in each unit again it would hide what matters.
+    content_id, version = canonical.digest(manifest), document["version"]
     for name, text in sorted(units.items()):
+        lines = text.replace(content_id, "CONTENT_ID").replace(version, "VERSION").splitlines()
         # Values of Environment= are config that may be private; their names stand above.
-        out += [f"{name}: {line}" for line in text.splitlines() if line and not line.startswith(("#", "Environment="))]
+        out += [f"{name}: {line}" for line in lines if line and not line.startswith(("#", "Environment="))]
     return "\n".join(out) + "\n"
 
 

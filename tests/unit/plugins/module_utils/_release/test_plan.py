@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.containerless.django.plugins.module_utils._core import canonical
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._release import plan
 from ansible_collections.containerless.django.plugins.module_utils._release.plan import Observed
@@ -86,3 +87,22 @@ def test_a_release_differs_from_itself_in_nothing() -> None:
     side: t.Any = (RELEASE, {**MANIFEST, "django": None}, UNIT)
     made = plan.diff(side, side)
     assert made["before"] == made["after"] != ""
+
+
+def test_a_diff_of_units_shows_what_differs_beside_version_and_tree() -> None:
+    """Both stand in every unit; the unit that got another line must be seen."""
+    newer = {**MANIFEST, "version": "2.0", "lock": {**MANIFEST["lock"], "sha256": "f" * 64}}
+    texts = [
+        {
+            "web@.service": f"Description=shop {made['version']}\nWorkingDirectory=/srv/{canonical.digest(made)}/app\n{more}"
+        }
+        for made, more in ((MANIFEST, ""), (newer, "TasksMax=7\n"))
+    ]
+    config: dict[str, t.Any] = {"env": {}, "secrets": []}
+    found = plan.diff(
+        ({**RELEASE, "config": config}, MANIFEST, texts[0]),
+        ({**RELEASE, "version": "2.0", "config": config}, newer, texts[1]),
+    )
+    before, after = (set(found[side].splitlines()) for side in ("before", "after"))
+    assert after - before == {"version: 2.0", "web@.service: TasksMax=7"}
+    assert before - after == {f"version: {RELEASE['version']}"}
