@@ -92,10 +92,9 @@ def test_a_release_differs_from_itself_in_nothing() -> None:
 def test_a_diff_of_units_shows_what_differs_beside_version_and_tree() -> None:
     """Both stand in every unit; the unit that got another line must be seen."""
     newer = {**MANIFEST, "version": "2.0", "lock": {**MANIFEST["lock"], "sha256": "f" * 64}}
+    unit = "Description=shop {}\nWorkingDirectory=/srv/{}/app\n{}"
     texts = [
-        {
-            "web@.service": f"Description=shop {made['version']}\nWorkingDirectory=/srv/{canonical.digest(made)}/app\n{more}"
-        }
+        {"web@.service": unit.format(made["version"], canonical.digest(made), more)}
         for made, more in ((MANIFEST, ""), (newer, "TasksMax=7\n"))
     ]
     config: dict[str, t.Any] = {"env": {}, "secrets": []}
