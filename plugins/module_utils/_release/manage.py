@@ -91,10 +91,4 @@ def add_verb(verbs: t.Any) -> None:
 def _call(options: argparse.Namespace) -> int:
     layout = Layout(options.app)
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    return run(layout, foreground, State.read(layout), command_of(options), terminal=terminal)
-
-
-def command_of(options: argparse.Namespace) -> list[str]:
-    """Return the command of a line, without the dashes that may stand before it."""
-    given = list(options.command)
-    return given[1:] if given[:1] == ["--"] else given
+    return run(layout, foreground, State.read(layout), options.command, terminal=terminal)
