@@ -182,7 +182,7 @@ def files(app: App) -> list[str]:
     trees = f"/srv/containerless/{app.name}/trees"
     for home in (*homes, app.run, "/run/systemd/system", "/etc/systemd/system"):
         for folder, folders, names in os.walk(home):
-            found += [f"left: {folder}/{name}" for name in (*names, *folders) if name.endswith(".new")]
+            found += [f"left: {folder}/{name}" for name in (*names, *folders) if name.endswith((".new", ".next"))]
             # The app's own data and what is in a tree are not ours to judge; `verify` does the latter.
             folders[:] = [] if folder in (f"{app.var}/data", trees) else folders
     found += [f"left: {trees}/{name}" for name in os.listdir(trees) if not re.fullmatch("[0-9a-f]{64}", name)]
