@@ -165,8 +165,8 @@ def _drain(options: argparse.Namespace) -> int:
     """End an activation that is no longer live, and remove what this host need not keep."""
     engine = _engine(options.app, "drained", lock_wait=0)
     engine.activations.end(options.activation)
-    with contextlib.suppress(ContainerlessError), engine.locked():
-        # A run that holds the lock prunes after its own drain.
+    with contextlib.suppress(ContainerlessError), engine.locked(beside=True):
+        # A run that holds the lock prunes after its own drain; one that only staged so far goes on afterwards.
         gone = engine.prune()
         print(f"{options.app}: activation {options.activation} ended, {len(gone)} releases and trees removed")
     return 0
@@ -175,7 +175,7 @@ def _drain(options: argparse.Namespace) -> int:
 def _pin(options: argparse.Namespace) -> int:
     """Keep a release of this host whatever is released later, or keep it no longer."""
     engine = _engine(options.app, options.verb)
-    with engine.locked():
+    with engine.locked(beside=True):
         state = engine.state
         if state.stored(options.release) is None:
             raise ContainerlessError(f"{options.release} is not on this host; `{PREFIX} history {options.app}` tells")

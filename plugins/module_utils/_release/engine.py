@@ -44,10 +44,11 @@ class Engine:
         self._secrets: dict[str, str] = {}
 
     @contextlib.contextmanager
-    def locked(self, *, take_over: bool = False) -> t.Iterator[None]:
+    def locked(self, *, take_over: bool = False, beside: bool = False) -> t.Iterator[None]:
         """Hold the app's lock, read its state and do what another run left to do, once its lease is over.
 
-        Waits for `lock_wait` seconds; with `take_over` not for a lease. Raises ContainerlessError with who holds it.
+        Waits for `lock_wait` seconds; with `take_over` not for a lease. `beside` leaves what is under way alone. Raises
+        ContainerlessError with who holds it.
         """
         deadline = time.monotonic() + self.policy.lock_wait
         owner = f"run {self.run} of {self.who} since {_utc()}"
@@ -56,8 +57,8 @@ class Engine:
                 try:
                     self.state = State.read(self.layout)
                     left = self._waits_for()
-                    if take_over or left is None:
-                        self.outcome.recovered = self._recover()
+                    if take_over or beside or left is None:
+                        self.outcome.recovered = "" if beside else self._recover()
                         yield
                         return
                 finally:
@@ -219,8 +220,11 @@ class Engine:
     def _kept(self) -> set[str]:
         options = self.state.host_options()
         active = self.state.active.activation if self.state.active else None
-        under_way = {self.state.journal.target.release} if self.state.journal else set()
-        return retention.kept(self.state.entries, active, options["keep"], options["pinned"]) | under_way
+        left = self.state.journal
+        used = {ref.release for ref in (left.origin, left.target) if ref} if left else set()
+        running = self.systemd.activations()
+        used |= {entry.release for number, entry in ledger.states(self.state.entries).items() if number in running}
+        return retention.kept(self.state.entries, active, options["keep"], options["pinned"]) | used
 
     def rollback_target(self, to: str) -> ledger.Entry:
         """Return the ledger line to go back to. Raises when there is none, or `to` was never good here."""

@@ -9,9 +9,10 @@ ledger, units, timers, journal. Each move may be done again, also after it was c
 
 from __future__ import annotations
 
+import os
 import typing as t
 
-from . import deadman
+from . import deadman, static
 from .activations import Activations
 from .journal import Journal, Ref
 from .state import State
@@ -57,9 +58,11 @@ class Recovery:
     def _undo(self, left: Journal, reason: str, verdict: str) -> None:
         self._close(verdict, left.target, reason)
         self.activations.kill_web(left.target)
+        self._publish_static()
 
     def _revert(self, left: Journal, reason: str, _verdict: str) -> None:
         self._close("rolled_back", left.target, reason)
+        self._publish_static()
 
     def _forward(self, left: Journal, reason: str, _verdict: str) -> None:
         self._close("active", left.target, reason)
@@ -75,6 +78,12 @@ class Recovery:
                 self._close("rolled_back", left.origin, reason)
             if left.origin.activation in self.activations.systemd.activations():
                 self.activations.drain(left.origin, 0 if left.held else left.policy.get("drain", 0))
+
+    def _publish_static(self) -> None:
+        """Have the files of what is live again where the other release has some of the same name."""
+        active = self.state.active
+        if active is not None and os.path.isdir(self.state.layout.tree(active.content_id)):
+            static.publish(self.state.layout, active.content_id)
 
     def _start(self, ref: Ref, secrets: dict[str, str] | None = None) -> None:
         stored = self.state.stored(ref.release)

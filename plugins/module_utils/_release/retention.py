@@ -50,18 +50,20 @@ def prune(layout: Layout, releases: t.Container[str]) -> list[str]:
     """
     gone = prunable(layout, releases)
     for name in gone:
-        shutil.rmtree(layout.release(name), ignore_errors=True)
         shutil.rmtree(layout.snapshot(name), ignore_errors=True)
+        shutil.rmtree(layout.release(name), ignore_errors=True)
     wanted = {_content_id(layout, name) for name in files.names(layout.etc, RELEASE_ID)}
     trees = [name for name in files.names(layout.trees, DIGEST) if name not in wanted]
     for name in trees:
         os.rename(layout.tree(name), f"{layout.trees}/{_TRASH}{name}")
-    for name in files.names(layout.trees, re.escape(_TRASH) + ".*"):
-        shutil.rmtree(f"{layout.trees}/{name}", ignore_errors=True)
     for name in [name for name in files.names(f"{layout.srv}/served", DIGEST) if name not in wanted]:
         shutil.rmtree(layout.served(name), ignore_errors=True)
-    if trees:
+    trash = files.names(layout.trees, re.escape(_TRASH) + ".*")
+    if trash:
         static.prune(layout)
+    # Last: what is left of them tells the next run that a crash came before.
+    for name in trash:
+        shutil.rmtree(f"{layout.trees}/{name}", ignore_errors=True)
     return sorted([*gone, *trees])
 
 

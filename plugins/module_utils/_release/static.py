@@ -29,7 +29,7 @@ def publish(layout: Layout, content_id: str) -> None:
 
 
 def prune(layout: Layout) -> None:
-    """Take away what no tree of this host has any more."""
+    """Take away what no tree of this host has any more; another tree's file of that name takes its place."""
     trees = files.names(layout.trees, DIGEST)
     for shown in [layout.static, *map(layout.served, files.names(f"{layout.srv}/served", DIGEST))]:
         for name, path in _walk(shown):
@@ -37,6 +37,9 @@ def prune(layout: Layout) -> None:
             if not any(os.path.exists(source) and os.path.samefile(source, path) for source in sources):
                 os.unlink(path)
         _remove_empty_folders(shown)
+    active = os.path.basename(os.readlink(layout.current)) if os.path.islink(layout.current) else ""
+    for tree in sorted(trees, key=lambda name: name != active):
+        _link_all(f"{layout.tree(tree)}/static", layout.static, replace=False)
 
 
 def _walk(folder: str) -> t.Iterator[tuple[str, str]]:

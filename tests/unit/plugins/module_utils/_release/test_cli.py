@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
-from ansible_collections.containerless.django.plugins.module_utils._release import cli
-from ansible_collections.containerless.django.plugins.module_utils._release.desired import Policy
+from ansible_collections.containerless.django.plugins.module_utils._release import cli, engine as engines, files, lease
+from ansible_collections.containerless.django.plugins.module_utils._release.desired import Desired, Policy
 from ansible_collections.containerless.django.plugins.module_utils._release.engine import Engine
 from ansible_collections.containerless.django.plugins.module_utils._release.state import State
 from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
 
 from .host import Artifact, Host, answer, desired
+from .runs import assert_whole, go_on, release, stage
 
 Call = t.Callable[..., tuple[int, str, str]]
 
@@ -156,3 +158,122 @@ def test_an_app_that_was_removed_does_not_fail_the_status(host: Host, call: Call
 def test_a_folder_that_is_no_app_does_not_fail_the_status(host: Host, call: Call, releases: list[str]) -> None:
     os.makedirs(f"{os.path.dirname(host.layout.var)}/shop.bak")
     assert call("status")[0] == 0
+
+
+# What timers of the host call.
+
+
+@pytest.fixture
+def unconfirmed(host: Host, releases: list[str], wanted: dict[str, Desired]) -> str:
+    """Activate 1.0 above 2.0 and leave it there; return its id."""
+    host.drain()
+    stage(host, wanted["1.0"], confirm_timeout=60)
+    go_on(host, "activate")
+    return releases[0]
+
+
+def test_what_is_under_way_is_part_of_the_status(
+    host: Host, call: Call, releases: list[str], wanted: dict[str, Desired]
+) -> None:
+    stage(host, wanted["1.0"], confirm_timeout=60)
+    said = "  a release is under way, at step"
+    assert f"{said} verify; the next run or boot clears up" in call("status")[1].splitlines()
+    go_on(host, "activate")
+    assert re.search(rf"^{said} watch; taken back in 6[01] s unless confirmed$", call("status")[1], re.MULTILINE)
+
+
+def test_a_python_that_is_gone_is_a_problem(host: Host, call: Call, releases: list[str]) -> None:
+    active = State.read(host.layout).active
+    assert active is not None
+    os.unlink(f"{host.layout.tree(active.content_id)}/venv/bin/python")
+    for verb, code in (("status", 3), ("verify", 1)):
+        found, out, _err = call(verb, "shop")
+        assert found == code
+        assert "PROBLEM: " in out
+
+
+def test_expire_takes_back_what_nobody_confirmed(
+    host: Host, call: Call, releases: list[str], unconfirmed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = lease.now()
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        monkeypatch.setattr(lease, "now", lambda: now + 30 * len(waits))
+
+    monkeypatch.setattr(engines.time, "sleep", wait)
+    assert call("expire", "shop") == (0, "shop: revert\n", "")
+    assert len(waits) == 3
+    last = State.read(host.layout).entries[-1]
+    assert (last.state, last.who) == ("rolled_back", "alice")
+    assert_whole(host, releases[1])
+    assert call("expire", "shop") == (0, "shop: nothing to take back\n", "")
+
+
+def test_expire_comes_too_late_for_what_was_confirmed_while_it_waited(
+    host: Host, call: Call, unconfirmed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def confirmed(_seconds: float) -> None:
+        monkeypatch.setattr(engines.time, "sleep", lambda _seconds: pytest.fail("it waits on"))
+        go_on(host, "confirm")
+
+    monkeypatch.setattr(engines.time, "sleep", confirmed)
+    assert call("expire", "shop") == (0, "shop: nothing to take back\n", "")
+    assert_whole(host, unconfirmed)
+
+
+def test_drain_ends_an_activation_and_prunes(
+    host: Host, call: Call, releases: list[str], wanted: dict[str, Desired]
+) -> None:
+    release(host, wanted["3.0"], migrations="accept", keep=1)
+    assert sorted(host.webs) == [1, 2, 3]
+    host.later.pop(host.layout.drainer(1))
+    assert call("drain", "shop", "1") == (0, "shop: activation 1 ended, 2 releases and trees removed\n", "")
+    assert sorted(host.webs) == [2, 3]
+    assert not os.path.exists(host.layout.release(releases[0]))
+    assert_whole(host, wanted["3.0"].release_id)
+
+
+def test_drain_leaves_what_is_under_way_alone(
+    host: Host, call: Call, releases: list[str], wanted: dict[str, Desired]
+) -> None:
+    stage(host, wanted["3.0"], migrations="accept")
+    host.later.clear()
+    assert call("drain", "shop", "1")[0] == 0
+    go_on(host, "activate")
+    assert call("drain", "shop", "1")[0] == 0
+    go_on(host, "confirm")
+    assert_whole(host, wanted["3.0"].release_id)
+
+
+def test_drain_does_not_wait_for_a_run_that_holds_the_lock(host: Host, call: Call, releases: list[str]) -> None:
+    with files.lock(host.layout.lock, "run r9 of eve", 0):
+        assert call("drain", "shop", "1") == (0, "", "")
+    assert list(host.webs) == [2]
+
+
+def test_a_release_can_be_pinned_and_unpinned(
+    host: Host, call: Call, releases: list[str], wanted: dict[str, Desired]
+) -> None:
+    stage(host, wanted["3.0"], migrations="accept")
+    for verb, argument, pinned in (
+        ("pin", releases[0], [releases[0]]),
+        ("pin", releases[1], sorted(releases)),
+        ("pin", releases[1], sorted(releases)),
+        ("unpin", releases[0], [releases[1]]),
+    ):
+        assert call(verb, "shop", argument) == (0, "", "")
+        assert json.loads(call("status", "--json")[1])[0]["pinned"] == pinned
+    go_on(host, "activate", "confirm")
+    assert call("pin", "shop", "9.9-0123456789ab") == (
+        1,
+        "",
+        "containerless: 9.9-0123456789ab is not on this host; `containerless history shop` tells\n",
+    )
+
+
+def test_a_rollback_waits_for_no_confirmation(host: Host, call: Call, releases: list[str], unconfirmed: str) -> None:
+    code, out, _err = call("rollback", "shop", "--drain", "0")
+    assert (code, out.splitlines()[0]) == (0, f"a release that nobody confirmed -> {releases[1]} (activation 2)")
+    assert_whole(host, releases[1])

@@ -194,6 +194,21 @@ def test_evidence_that_can_not_be_had_does_not_stop_the_undoing(host: Host, want
     assert_whole(host, wanted["1.0"].release_id)
 
 
+@pytest.mark.parametrize("when", ["health", "after the flip"])
+def test_the_static_files_of_what_stays_live_are_there_again(
+    host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    release(host, wanted["1.0"])
+    if when == "health":
+        host.respond = lambda _number: answer(500)
+        with pytest.raises(ReleaseFailed):
+            release(host, wanted["2.0"])
+    else:
+        interrupt(host, wanted["2.0"], "watch", monkeypatch)
+        recover(host)
+    assert files.read(f"{host.layout.static}/site.css") == b"1.0"
+
+
 # Refusals.
 
 
