@@ -9,6 +9,7 @@ import statistics
 import time
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 from ..campaigns.report import Row as Count
 from ..rig import APP, Host, Rig
@@ -35,9 +36,15 @@ def ask(host: Host, *words: str) -> dict[str, float]:
     return found
 
 
+def status(host: Host) -> dict[str, Any]:
+    """Return what the host itself says of the rig."""
+    found: dict[str, Any] = json.loads(host.sh(f"containerless status {APP} --json || true").stdout)[0]
+    return found
+
+
 def live(host: Host) -> str:
     """Return the live release of the rig."""
-    return str(json.loads(host.sh(f"containerless status {APP} --json || true").stdout)[0]["release"])
+    return str(status(host)["release"])
 
 
 def measure_rollback(rounds: int, progress: Progress, outcome: Outcome) -> None:

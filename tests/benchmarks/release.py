@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -77,13 +78,18 @@ SECTIONS = {
         _rollback,
     ),
     "requests": Section(
-        "Requests",
+        "Requests, connections not kept",
         "Releases and rollbacks under an open loop of requests at 60 % of what the host answers at most; among"
         " them import error, health 500, redirect, hang at start and a failing migration. Most requests wait for"
         " 50 ms, one a second takes 1 s, and every eighth is a POST, a page or an empty answer: so the app's eight"
         " threads bound the capacity, while client, nginx and app leave the two processors room. Steady is before,"
         " between and after. p99 is that of the 50 ms requests, counted from when they were due.",
-        measure_requests,
+        partial(measure_requests, keepalive=False),
+    ),
+    "kept": Section(
+        "Requests, connections kept",
+        "The same with `keepalive 32` in the upstream of nginx.",
+        partial(measure_requests, keepalive=True),
     ),
     "sockets": Section(
         "Websockets",
