@@ -6,7 +6,13 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.containerless.django.plugins.module_utils._release.evidence import MASK, ReleaseFailed, mask
+from ansible_collections.containerless.django.plugins.module_utils._release.evidence import (
+    MASK,
+    ReleaseFailed,
+    collect,
+    mask,
+)
+from ansible_collections.containerless.django.plugins.module_utils._release.health import Answer, HealthError
 
 MASKED: list[tuple[t.Any, list[str], t.Any]] = [
     ("nothing to see", ["hunter22"], "nothing to see"),
@@ -35,3 +41,43 @@ def test_a_secret_is_masked_as_repr_html_and_json_write_it(shown: str) -> None:
 def test_a_failure_carries_its_evidence() -> None:
     failure = ReleaseFailed("it failed", {"step": "health"})
     assert (str(failure), failure.evidence) == ("it failed", {"step": "health"})
+
+
+def broken() -> dict[str, str]:
+    raise FileNotFoundError(2, "No such file or directory", "journalctl")
+
+
+# what failed, lines of units -> evidence
+COLLECTED: list[tuple[Exception, t.Callable[[], dict[str, str]], dict[str, t.Any]]] = [
+    (ValueError("it broke"), dict, {"step": "start", "reason": "it broke", "journal": {}}),
+    (
+        HealthError("answered 500", Answer(500, "Internal Server Error", "DEBUG hunter22", 0.1)),
+        lambda: {"web@2.service": "one\nkey=hunter22\n"},
+        {
+            "step": "start",
+            "reason": "answered 500",
+            "status": 500,
+            "body": f"DEBUG {MASK}",
+            "journal": {"web@2.service": ["one", f"key={MASK}"]},
+        },
+    ),
+    (
+        ValueError("no hunter22"),
+        lambda: {"web@2.service": "key:\nfirst-half\nsecond-half"},
+        {"step": "start", "reason": f"no {MASK}", "journal": {"web@2.service": ["key:", MASK]}},
+    ),
+    (
+        ValueError("it broke"),
+        broken,
+        {
+            "step": "start",
+            "reason": "it broke",
+            "journal": {"evidence": ["not to be had: [Errno 2] No such file or directory: 'journalctl'"]},
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("exc", "journal", "expected"), COLLECTED)
+def test_collect(exc: Exception, journal: t.Callable[[], dict[str, str]], expected: dict[str, t.Any]) -> None:
+    assert collect(exc, "start", journal, ["hunter22", "first-half\nsecond-half"]) == expected

@@ -184,3 +184,30 @@ def test_a_server_that_drips_does_not_outlast_the_time_of_a_request(path: str) -
         found = health.ask(path, CHECK)
         released.set()
     assert found.status == 0
+
+
+def test_a_question_ends_when_there_is_no_more_hope(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_LOOK", 0.001)
+    released, looks = threading.Event(), iter([False, False, True])
+    with web(path, silence(released)):
+        found = health.ask(path, CHECK, 3600, lambda: next(looks))
+        released.set()
+    assert (found.status, found.reason) == (0, "no answer: timed out")
+    assert next(looks, None) is None
+
+
+def test_hope_is_not_asked_for_when_there_is_an_answer(path: str) -> None:
+    with web(path, answer(200)):
+        assert health.ask(path, CHECK, 3600, lambda: pytest.fail("asked")).status == 200
+
+
+def test_a_gate_that_waits_for_an_answer_sees_that_the_process_is_gone(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_LOOK", 0.001)
+    released, looks = threading.Event(), iter(["", "", "the web process ended 4 times"])
+    check = dataclasses.replace(CHECK, timeout=3600, request_timeout=3600)
+    with web(path, silence(released)):
+        with pytest.raises(HealthError, match="^the web process ended 4 times$"):
+            health.gate(path, check, lambda: next(looks))
+        released.set()

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
-from ansible_collections.containerless.django.plugins.module_utils._release import removal
-from ansible_collections.containerless.django.plugins.module_utils._release.desired import Policy
+from ansible_collections.containerless.django.plugins.module_utils._release import listen, removal
+from ansible_collections.containerless.django.plugins.module_utils._release.desired import Desired, Policy
 from ansible_collections.containerless.django.plugins.module_utils._release.engine import Engine
+from ansible_collections.containerless.django.plugins.module_utils._release.state import State
 from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
 
 from .host import Artifact, Host, desired
+from .runs import go_on, stage
 
 
 @pytest.fixture
@@ -73,6 +75,25 @@ def test_another_app_is_left_alone(host: Host, live: Systemd) -> None:
     assert all(map(os.path.isdir, places))
     assert os.path.exists(os.path.join(other.units, other.unit("web", 1)))
     assert os.path.exists(other.boot_unit_file)
+
+
+def test_nothing_of_it_happens_later(host: Host, live: Systemd, wanted: dict[str, Desired]) -> None:
+    stage(host, wanted["2.0"], drain=3600)
+    go_on(host, "activate", "confirm")
+    stage(host, wanted["3.0"], migrations="accept")
+    go_on(host, "activate")
+    assert sorted(host.later) == [host.layout.deadman, host.layout.drainer(1)]
+    removal.remove(host.layout, live, data=False)
+    assert (host.later, host.webs) == ({}, {})
+    assert State.read(host.layout).journal is None
+
+
+def test_nobody_listens_for_it_any_more(host: Host, live: Systemd) -> None:
+    units = dict.fromkeys((host.layout.listen("socket"), host.layout.listen("service")), "")
+    listen.follow(host.layout, live, units)
+    removal.remove(host.layout, live, data=False)
+    assert host.layout.listen("socket") not in host.up
+    assert not any(os.path.exists(os.path.join(host.layout.units, name)) for name in units)
 
 
 def test_the_ledger_stays_with_the_data(host: Host, live: Systemd) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
+import types
 import typing as t
 from pathlib import Path
 
@@ -80,6 +81,50 @@ def test_what_is_written_down_needs_room_too(
     monkeypatch.setattr(os, "statvfs", lambda path: full if path == place else whole)
     with pytest.raises(ContainerlessError, match=f"not enough {lack} below {place}: [0-9]"):
         staging.check_space(host.layout, artifacts["1.0"].manifest)
+
+
+# needed, available -> refused; 0 is not known
+MEMORY = [(0, 0, False), (0, 1, False), (1, 0, False), (5 << 20, 5 << 20, False), (5 << 20, (5 << 20) - 1, True)]
+
+
+@pytest.mark.parametrize(("needed", "available", "refused"), MEMORY)
+def test_memory_for_two_releases(needed: int, available: int, refused: bool) -> None:
+    if not refused:
+        staging.check_memory(needed, available)
+        return
+    with pytest.raises(
+        ContainerlessError, match=r"5 MiB of memory .* 4 MiB are available; .*app_release_overlap: hold"
+    ):
+        staging.check_memory(needed, available)
+
+
+@pytest.mark.parametrize(
+    ("text", "memory"), [("MemTotal: 9 kB\nMemAvailable:    2048 kB\n", 2 << 20), ("MemTotal: 9 kB\n", 0), (None, 0)]
+)
+def test_available_memory(monkeypatch: pytest.MonkeyPatch, text: str | None, memory: int) -> None:
+    monkeypatch.setattr(files, "read", lambda _path: None if text is None else text.encode())
+    assert staging.available_memory() == memory
+
+
+@pytest.mark.parametrize("place", ["trees", "etc", "var", "units"])
+def test_a_read_only_file_system_is_named(
+    host: Host, artifacts: dict[str, Artifact], group: str, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    asked = getattr(host.layout, place)
+    os.makedirs(asked, exist_ok=True)
+    real = os.statvfs
+
+    def statvfs(path: str) -> t.Any:
+        found = real(path)
+        flags = found.f_flag | (os.ST_RDONLY if path == asked else 0)
+        return types.SimpleNamespace(
+            **{name: getattr(found, name) for name in dir(found) if name.startswith("f_") and name != "f_flag"},
+            f_flag=flags,
+        )
+
+    monkeypatch.setattr(staging.os, "statvfs", statvfs)
+    with pytest.raises(ContainerlessError, match=f"{asked} is on a read-only file system"):
+        staging.preflight(host.layout, desired(artifacts["1.0"], group), {"SECRET_KEY"})
 
 
 # The tree.

@@ -150,3 +150,67 @@ def test_run_has_no_shell_no_terminal_and_survives_any_output() -> None:
     script = "import sys; sys.stdout.buffer.write(b'\\xff'); print(sys.argv[1], sys.stdin.read()); sys.exit(3)"
     rc, out, err = systemd.run([sys.executable, "-c", script, "$HOME; x"])
     assert (rc, out, err) == (3, "\ufffd$HOME; x \n", "")
+
+
+def test_several_units_are_asked_for_at_once_in_their_order(host: Host) -> None:
+    host.shown["b.service"] = {"Id": "other.service", "ActiveState": "failed", "NRestarts": "4"}
+    host.up["a.service"] = 1.5
+    shown = Systemd(host.layout, host).show_all(["b.service", "a.service"])
+    assert {unit: (state.active, state.restarts) for unit, state in shown.items()} == {
+        "b.service": ("failed", 4),
+        "a.service": ("active", 0),
+    }
+    assert len(host.calls) == 1
+    assert Systemd(host.layout, host).show_all([]) == {}
+    assert len(host.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "memory"), [("[not set]\n", 0), ("18446744073709551615\n", 0), ("", 0), ("1048576\n", 1 << 20)]
+)
+def test_memory(said: str, memory: int) -> None:
+    assert answering(0, said).memory("a.slice") == memory
+
+
+def test_what_is_killed_is_on_the_way_to_its_stop_before(host: Host) -> None:
+    Systemd(host.layout, host).kill("a.service", "b.service")
+    assert host.calls == [
+        ["systemctl", "stop", "--no-block", "a.service", "b.service"],
+        ["systemctl", "kill", "--signal=SIGKILL", "a.service", "b.service"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "when"), [(60, "--on-active=60.000"), (0.5, "--on-active=0.500"), (0, "--no-block")]
+)
+def test_what_is_put_off_is_tried_until_it_succeeds(host: Host, seconds: float, when: str) -> None:
+    Systemd(host.layout, host).after("later", seconds, ["do", "it"], "what it is")
+    (call,) = host.calls
+    assert call[:2] == ["systemd-run", "--quiet"]
+    assert {when, "--collect", "--unit=later", "--description=what it is"} <= set(call)
+    assert {"--property=Restart=on-failure", "--property=RestartSec=5"} <= set(call)
+    assert ("--timer-property=AccuracySec=100ms" in call) is (seconds > 0)
+    assert call[call.index("--") :] == ["--", "do", "it"]
+
+
+def test_what_can_not_be_put_off_is_an_error(host: Host) -> None:
+    host.refused["systemd-run"] = "no such luck"
+    with pytest.raises(ContainerlessError, match="systemd-run --quiet --collect failed: no such luck"):
+        Systemd(host.layout, host).after("later", 60, ["do", "it"], "")
+    assert len(host.called("systemd-run")) == 2
+
+
+# units that are active, state of the service -> whether it is put off
+PUT_OFF = [
+    ([], "inactive", False),
+    (["later.timer"], "inactive", True),
+    ([], "activating", True),
+    ([], "failed", False),
+]
+
+
+@pytest.mark.parametrize(("up", "service", "expected"), PUT_OFF)
+def test_is_put_off(host: Host, up: list[str], service: str, expected: bool) -> None:
+    host.up = dict.fromkeys(up, 0.0)
+    host.shown["later.service"] = {"ActiveState": service}
+    assert Systemd(host.layout, host).is_put_off("later") is expected

@@ -93,3 +93,28 @@ def test_a_command_that_is_missing_is_written_again(rooms: str, layout: Layout) 
     files.remove(layout.command)
     tool.install(layout, *tool.pack(rooms))
     assert os.path.exists(layout.command)
+
+
+def test_a_command_of_its_own_is_that_of_the_version_and_not_of_a_later_one(rooms: str, layout: Layout) -> None:
+    assert tool.own_command(layout) == f"{layout.tools}/current/command"
+    digest, packed = tool.pack(rooms)
+    tool.install(layout, "0123456789abcdef", packed)
+    before = tool.own_command(layout)
+    tool.install(layout, digest, packed)
+    assert before == f"{layout.tools}/0123456789abcdef/command"
+    assert tool.own_command(layout) == f"{layout.tools}/{digest}/command"
+    for command in (before, tool.own_command(layout)):
+        done = subprocess.run([sys.executable, "-I", command, "--help"], capture_output=True, text=True, check=False)
+        assert (done.returncode, "expire" in done.stdout) == (0, True)
+
+
+def test_few_older_versions_stay_and_the_newest_of_them(rooms: str, layout: Layout) -> None:
+    digest, packed = tool.pack(rooms)
+    older = [f"{number:016x}" for number in range(6)]
+    for number, name in enumerate(older):
+        tool.install(layout, name, packed)
+        os.utime(f"{layout.tools}/{name}", (number, number))
+    tool.install(layout, digest, packed)
+    tool.prune(layout)
+    assert sorted(os.listdir(layout.tools)) == sorted([*older[-3:], digest, "current"])
+    assert tool.installed(layout) == digest
