@@ -27,6 +27,9 @@ from .reverse import reverse
 from .state import State, Stored
 from .systemd import Systemd
 
+#: Seconds until a switch that is there for the death of a process alone.
+_AT_ONCE = 1
+
 
 class Engine:
     """One run of one app on this host. Use inside `with engine.locked():`."""
@@ -42,6 +45,7 @@ class Engine:
         self.activations = Activations(layout, systemd)
         self.outcome = Outcome()
         self._secrets: dict[str, str] = {}
+        self._lease = 0
 
     @contextlib.contextmanager
     def locked(self, *, take_over: bool = False, beside: bool = False) -> t.Iterator[None]:
@@ -115,6 +119,7 @@ class Engine:
         left = self._continued("verify")
         with self._transaction(left):
             self._arm_and_hold(self._stored(left.target), left.target)
+            self._rest()
         return self._done(left.target)
 
     def activate(self) -> Outcome:
@@ -138,6 +143,7 @@ class Engine:
             with self._step("watch"):
                 if self.policy.watch > 0:
                     self.activations.watch(stored, target, self.policy.watch, self.policy.watch_errors)
+            self._rest()
         return self._done(target)
 
     def confirm(self) -> Outcome:
@@ -151,6 +157,7 @@ class Engine:
         """Let the dead man's switch wait anew: other hosts of the fleet are not there yet."""
         self._journal = self._continued("watch")
         self._arm(self.policy.confirm_timeout)
+        self._rest()
         return self._done(self._journal.target)
 
     def revert(self, reason: str) -> Outcome:
@@ -264,8 +271,13 @@ class Engine:
         with self._step("hold"):
             comparison = self.activations.compare(stored, target)[0] if self._journal.pending else None
             if origin is not None and self._must_hold(comparison):
-                self._note(held=True)
-                self.activations.hold(self._stored(origin), origin, target)
+                self._hold(self._stored(origin), origin, target)
+
+    def _hold(self, stored: Stored, origin: Ref, target: Ref) -> None:
+        """From here on requests wait: the switch comes at once and waits for our lock, which ends with this process."""
+        self._note(held=True)
+        deadman.arm(self.layout, self.systemd, _AT_ONCE)
+        self.activations.hold(stored, origin, target)
 
     def _migrate(self, stored: Stored, target: Ref) -> None:
         """Run what is pending now: another host of the fleet may have been first."""
@@ -286,8 +298,7 @@ class Engine:
             comparison, _ = self.activations.compare(stored, target)
             newer = comparison.newer if comparison and self.policy.reverse_migrations else ()
             if newer or self.policy.overlap == "hold":
-                self._note(held=True)
-                self.activations.hold(self._stored(origin), origin, target)
+                self._hold(self._stored(origin), origin, target)
         with self._step("migrate"):
             if newer:
                 with self._one_way(stored, target, t.cast("database.Comparison", comparison)):
@@ -343,12 +354,12 @@ class Engine:
     # What another run left.
 
     def _waits_for(self) -> Journal | None:
-        """Return the journal of another run that may go on: it came to where a call ends, and its lease is not over.
+        """Return the journal of another run that may go on: a call of it came to its end, and its lease is not over.
 
-        At any other step its process is dead, or it would hold the lock.
+        Within a call there is no lease: its process is dead, or it would hold the lock.
         """
         left = self.state.journal
-        if left is None or left.run == self.run or left.step not in journal.RESTS:
+        if left is None or left.run == self.run:
             return None
         return left if lease.left(left.boot_id, left.deadline) > 0 else None
 
@@ -414,7 +425,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _step(self, name: str) -> t.Iterator[None]:
-        self._note(step=name)
+        self._note(step=name, deadline=None)
         with self._timed(name):
             yield
 
@@ -430,10 +441,14 @@ class Engine:
         self.outcome.steps.append((name, round(time.monotonic() - started, 3)))
 
     def _arm(self, seconds: float) -> None:
-        """Set the dead man's switch, first in the journal: from then on others wait, at most so long."""
-        self._note(deadline=lease.now() + int(seconds) + 1)
+        """Set the dead man's switch."""
+        self._lease = lease.now() + int(seconds) + 1
         if not self._journal.one_way:
             deadman.arm(self.layout, self.systemd, seconds + 1)
+
+    def _rest(self) -> None:
+        """End a call that another one of this run continues: until the switch comes, others wait."""
+        self._note(deadline=self._lease)
 
     def _longest(self, stored: Stored) -> float:
         """Return the seconds that an activation may take up to its commit."""

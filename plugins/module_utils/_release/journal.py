@@ -16,8 +16,6 @@ from .._core import schemas
 STEPS = schemas.STEPS
 #: The flushed rename of the file `active` happens in this step; before it the old release is the truth.
 COMMIT = "commit"
-#: Steps after which a call may end and another one of the same run go on, with something started in between.
-RESTS = ("hold", "watch")
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Ref:
 class Journal:
     """One release or rollback under way.
 
-    `deadline` is that of `_release.lease`, in seconds; None while a run holds nothing that others would wait for.
+    `deadline` is that of `_release.lease`, in seconds; None within a call: its lock says that it lives.
     `held`: requests wait at the target's socket and the origin was stopped. `one_way`: the schema went where only the
     target can follow. `policy` is what steers the run (_release.desired).
     """
