@@ -16,8 +16,6 @@ from ..rig.driver import PLACE, Driver
 from .kills import Effect, Kill
 
 HERE = Path(__file__).resolve().parent
-#: Steps at which a call may end and others wait for its lease: there the timer comes in time.
-RESTS = ("hold", "watch", "confirm", "drain", "finish")
 #: Seconds within which a host is as one release leaves it: lease, drain, and the ends of processes.
 SETTLE = 40
 #: Seconds in which a timer of the host has to do what it was armed for.
@@ -161,7 +159,7 @@ class Bench:
         found: list[str] = []
         if how == "next" and (why := failed(self.run(story.again, run_id()))):
             found.append(f"the next run fails: {why}")
-        if how == "alone" and now["step"] not in RESTS:
+        if how == "alone" and not now["rests"]:
             # Its lease covers the longest start that is allowed; what its timer will do is brought forward.
             self.host.sh(f"systemctl start --no-block containerless-{APP}-deadman.service", check=False)
         if how == "boot":

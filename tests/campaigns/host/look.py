@@ -98,6 +98,7 @@ def serving(app: App) -> dict[str, t.Any]:
         "answer": app.answer(),
         "step": journal.get("step", ""),
         "held": journal.get("held", False),
+        "rests": journal.get("deadline") is not None,
         "good": good(app),
         "timers": armed(app),
         "complaints": [*(f"down: {each}" for each in down), *([f"verify: {said.strip()}"] if rc else []), *ledger(app)],
