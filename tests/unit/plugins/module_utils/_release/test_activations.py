@@ -9,22 +9,22 @@ import typing as t
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core import canonical
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
-from ansible_collections.containerless.django.plugins.module_utils._release import activations
+from ansible_collections.containerless.django.plugins.module_utils._release import activations, files, health
 from ansible_collections.containerless.django.plugins.module_utils._release.activations import Activations, env_quote
 from ansible_collections.containerless.django.plugins.module_utils._release.journal import Ref
-from ansible_collections.containerless.django.plugins.module_utils._release.state import Stored
+from ansible_collections.containerless.django.plugins.module_utils._release.state import State, Stored
 from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
 from hypothesis import given, settings, strategies
 
 from ..documents import MANIFEST, RELEASE
-from .host import CONFIG, UNITS, Host
+from .host import CONFIG, UNITS, Host, answer
 
 REF = Ref(activation=1, release="1.0-0123456789ab", content_id=canonical.digest(MANIFEST))
 NEXT = Ref(activation=2, release="2.0-0123456789ab", content_id="e" * 64)
 
 
-def stored(manifest: dict[str, t.Any] = MANIFEST, **health: t.Any) -> Stored:
-    config = {**CONFIG, "health": {**CONFIG["health"], **health}}
+def stored(manifest: dict[str, t.Any] = MANIFEST, scale: dict[str, int] | None = None, **health: t.Any) -> Stored:
+    config = {**CONFIG, "scale": scale or {}, "health": {**CONFIG["health"], **health}}
     return Stored(REF.release, {**RELEASE, "config": config}, manifest, REF.content_id)
 
 
@@ -112,6 +112,136 @@ def test_a_web_process_that_ends_again_and_again_is_not_waited_for(
     host.shown["containerless-shop-web@1.service"] = shown
     with pytest.raises(ContainerlessError, match="the web process ended"):
         one.healthy(stored(timeout=3600), REF)
+
+
+# scale -> processes that are started, by the name in a sentence
+SCALES: list[tuple[dict[str, int], list[str]]] = [
+    ({}, ["web", "worker"]),
+    ({"worker": 0}, ["web"]),
+    ({"web": 2, "worker": 3}, ["web", "web.2", "worker", "worker.2", "worker.3"]),
+]
+
+
+@pytest.mark.parametrize(("scale", "names"), SCALES)
+def test_each_process_runs_as_often_as_it_is_told(
+    one: Activations, host: Host, scale: dict[str, int], names: list[str]
+) -> None:
+    more = {f"containerless-shop-{name}@.service": "" for name in names}
+    one.systemd.install(more, 1)
+    one.start(stored(scale=scale), REF)
+    units = [f"containerless-shop-{name}@1.service" for name in names]
+    assert started(host)[1:] == units
+    assert [activations.name_of(unit) for unit in units] == names
+    assert [unit for unit, shown in one.states(stored(scale=scale), REF).items() if shown.is_up] == units
+
+
+@pytest.mark.parametrize(("unit", "message"), [("web.2", "ended 4 times"), ("worker.2", "process worker.2 does not")])
+def test_every_instance_counts(one: Activations, host: Host, unit: str, message: str) -> None:
+    one.systemd.install({f"containerless-shop-{name}.2@.service": "" for name in ("web", "worker")}, 1)
+    twice = {"web": 2, "worker": 2}
+    one.start(stored(scale=twice), REF)
+    one.healthy(stored(scale=twice), REF)
+    host.shown[f"containerless-shop-{unit}@1.service"] = {"NRestarts": "3", "ActiveState": "failed"}
+    with pytest.raises(ContainerlessError, match=message):
+        one.healthy(stored(scale=twice, timeout=3600, status=[204 if unit == "web.2" else 200]), REF)
+
+
+def test_a_process_has_the_health_command_that_it_was_given(one: Activations, host: Host) -> None:
+    one.systemd.install({host.layout.template_task(f"healthy_{name}"): "" for name in ("web", "worker")}, 1)
+    one.start(stored(), REF)
+    commands = {"worker": ["python", "check.py"]}
+    one.healthy(stored(commands=commands), REF)
+    unit = host.layout.task("healthy_worker", 1)
+    assert started(host)[-1] == unit
+    host.refused[f"systemctl start {unit}"] = "exit-code"
+    host.logs[unit] = "the queue is full"
+    with pytest.raises(ContainerlessError, match="^the health command of process worker failed: the queue is full$"):
+        one.healthy(stored(commands=commands), REF)
+
+
+# what is seen after the flip -> why it is taken back
+ENDS = [
+    ("worker", {"NRestarts": "1", "Result": "signal"}, r"process worker ended after the flip \(signal\)"),
+    ("worker", {"ActiveState": "failed", "Result": "exit-code"}, r"process worker ended after the flip \(exit-code\)"),
+    ("web", {"ActiveState": "inactive", "Result": "success"}, r"process web ended after the flip \(success\)"),
+]
+
+
+@pytest.mark.parametrize(("process", "shown", "message"), ENDS)
+def test_a_process_that_ends_after_the_flip_is_seen(
+    one: Activations, host: Host, process: str, shown: dict[str, str], message: str
+) -> None:
+    one.start(stored(), REF)
+    host.shown[f"containerless-shop-{process}@1.service"] = shown
+    with pytest.raises(health.HealthError, match=message):
+        one.watch(stored(), REF, 3600, 100)
+
+
+def test_bad_answers_after_the_flip_are_judged_by_the_check_of_the_release(one: Activations, host: Host) -> None:
+    host.respond = lambda _number: answer(200, **{"Containerless-Release": "another"})
+    one.start(stored(), REF)
+    with pytest.raises(health.HealthError, match="2 of 2 answers .* answered by release another"):
+        one.watch(stored(), REF, 3600, 0)
+
+
+def test_a_release_that_goes_on_well_is_let_pass(one: Activations, host: Host) -> None:
+    one.start(stored(), REF)
+    assert one.watch(stored(), REF, 0.05, 0).bad == 0
+
+
+def test_requests_are_held_at_the_next_release_until_the_one_before_answered_all(one: Activations, host: Host) -> None:
+    one.start(stored(), REF)
+    one.publish(REF)
+    one.systemd.install(UNITS, 2)
+    seen = host.webs[1].seen
+    stops: list[tuple[str, int]] = []
+    host.before = lambda argv: (
+        stops.append((os.readlink(host.layout.web_socket), len(seen))) if argv[:2] == ["systemctl", "stop"] else None
+    )
+    one.hold(stored(), REF, NEXT)
+    assert stops == [("2/web.sock", 1)]
+    assert sorted(host.up) == ["containerless-shop-web@2.socket"]
+    assert one.systemd.activations() == [1, 2]  # its units stay, so that it can be started again
+
+
+def test_what_never_served_is_killed_and_its_worker_ends_in_peace(one: Activations, host: Host) -> None:
+    one.systemd.install({"containerless-shop-web.2@.service": "", "containerless-shop-website@.service": ""}, 1)
+    one.start(stored(), REF)
+    host.calls.clear()
+    one.kill_web(REF)
+    webs = ["containerless-shop-web.2@1.service", "containerless-shop-web@1.service"]
+    assert [call[-2:] for call in host.calls] == [webs, webs]
+    host.calls.clear()
+    one.kill_web(NEXT)
+    assert host.calls == []
+
+
+def state(host: Host, timers: bool) -> State:
+    """Return the state of a host with both releases staged, which runs timers or does not."""
+    os.makedirs(host.layout.var, exist_ok=True)
+    for ref in (REF, NEXT):
+        contents = {
+            "release.json": canonical.dumps({**RELEASE, "config": CONFIG}),
+            "manifest.json": canonical.dumps(MANIFEST),
+            **{f"units/{name}": text.encode() for name, text in UNITS.items()},
+        }
+        os.makedirs(host.layout.etc, exist_ok=True)
+        files.replace_folder(host.layout.release(ref.release), contents)
+    found = State.read(host.layout)
+    found.write_host_options(timers=timers)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("active", "timers", "up"), [(REF, True, [1]), (NEXT, True, [2]), (NEXT, False, []), (None, True, [])]
+)
+def test_timers_run_for_what_is_active_and_where_they_run_at_all(
+    one: Activations, host: Host, active: Ref | None, timers: bool, up: list[int]
+) -> None:
+    one.systemd.install(UNITS, 2)
+    one.follow(state(host, True), REF)
+    one.follow(state(host, timers), active)
+    assert [unit for unit in host.up if unit.endswith(".timer")] == [host.layout.timer("cleanup", n) for n in up]
 
 
 def test_links_follow_what_is_active(one: Activations, host: Host) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import typing as t
 from pathlib import Path
 
@@ -243,3 +245,80 @@ def test_a_run_that_waited_for_another_looks_again(host: Host, params: Params, m
     monkeypatch.setattr(tool, "install", another)
     present(params("2.0"))
     assert live(host) == 2
+
+
+def test_a_failed_or_finished_call_leaves_nothing_of_what_was_sent(
+    host: Host, params: Params, tmp_path: Path, artifacts: dict[str, Artifact]
+) -> None:
+    for number, respond in enumerate((answer(500), answer(200))):
+        host.respond = lambda _number, respond=respond: respond
+        sent = tmp_path / f"containerless-{number}"
+        sent.mkdir()
+        shutil.copy(artifacts["1.0"].blob, sent / "artifact")
+        with contextlib.suppress(ReleaseFailed):
+            present(params(artifact=str(sent / "artifact")))
+        assert not sent.exists()
+    assert os.path.exists(artifacts["1.0"].blob)
+
+
+def test_a_run_that_changes_nothing_still_chooses_for_the_host(host: Host, params: Params) -> None:
+    present(params())
+    timer = host.layout.timer("cleanup", 1)
+    for timers in (True, False):
+        assert present(params(timers=timers, keep=7))["changed"] is False
+        assert (timer in host.up) is timers
+        assert State.read(host.layout).host_options() == {"keep": 7, "pinned": [], "timers": timers}
+
+
+def test_a_phase_says_what_it_did_and_who_goes_on(host: Host, params: Params) -> None:
+    staged = act("staged", params())
+    assert (staged["changed"], staged["staged"], staged["run"], staged["activation"]) == (True, True, "r1", 1)
+    held, activated, renewed = (act(state, params()) for state in ("held", "activated", "renewed"))
+    assert [name for name, _seconds in held["steps"]] == ["arm", "hold"]
+    assert [name for name, _seconds in activated["steps"]] == ["migrate", "start", "health", "commit", "watch"]
+    assert renewed["steps"] == []
+    confirmed = act("confirmed", params())
+    assert [name for name, _seconds in confirmed["steps"]] == ["confirm", "drain", "finish"]
+    assert {done["run"] for done in (held, activated, renewed, confirmed)} == {"r1"}
+
+
+def test_what_another_host_could_not_take_is_reverted_with_its_reason(host: Host, params: Params) -> None:
+    present(params("1.0"))
+    act("staged", params("2.0", run="r2"))
+    act("activated", params("2.0", run="r2"))
+    done = act("reverted", params(run="r2", reason="not every host took it: b: answered 500"))
+    assert (done["changed"], done["release"]) == (True, params("1.0")["desired"]["release_id"])
+    assert State.read(host.layout).entries[-1].why == "not every host took it: b: answered 500"
+    assert act("reverted", params(run="r2"))["changed"] is False
+
+
+def test_warnings_are_called_notes_for_ansible(host: Host, params: Params) -> None:
+    host.peers = [("DATABASES['default']", "db.internal", 5432)]
+    staged = act("staged", params())
+    assert "warnings" not in staged
+    (note,) = staged["notes"]
+    assert note.startswith("DATABASES['default'] names db.internal:5432")
+
+
+def test_pruning_says_what_goes_before_it_goes(host: Host, params: Params) -> None:
+    for version in ("1.0", "2.0", "3.0"):
+        present(params(version, migrations="accept"))
+        host.drain()
+    first = params("1.0")["desired"]["release_id"]
+    State.read(host.layout).write_host_options(keep=1)
+    before = places(host)
+    assert act("pruned", params(keep=1), True) == {"changed": True, "pruned": [first]}
+    assert places(host) == before
+    assert first in act("pruned", params(keep=1))["pruned"]
+    for check in (True, False):
+        assert act("pruned", params(keep=1), check) == {"changed": False, "pruned": []}
+
+
+def test_going_back_from_what_nobody_confirmed_waits_for_nobody(host: Host, params: Params) -> None:
+    present(params("1.0"))
+    act("staged", params("2.0", run="r2"))
+    act("activated", params("2.0", run="r2"))
+    old = params("1.0")["desired"]["release_id"]
+    assert act("rolled_back", params(), True)["release"] == old
+    assert act("rolled_back", params(to=old))["release"] == old
+    assert live(host) == 1
