@@ -30,6 +30,7 @@ def remove(layout: Layout, systemd: Systemd, *, data: bool) -> None:
     if os.path.exists(layout.boot_unit_file):
         systemd.run(["systemctl", "disable", "--now", layout.boot_unit])
         files.remove(layout.boot_unit_file)
+    systemd.stop(layout.slice)
     for path in (layout.active, layout.origin, layout.journal, layout.host_options):
         files.remove(path)
     for path in (layout.srv, layout.etc, layout.run, *([layout.var] if data else [])):
