@@ -188,7 +188,7 @@ def empty(host: Host) -> None:
     host.applied = []
 
 
-def interrupt(host: Host, wanted: Desired, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupt(host: Host, wanted: Desired, step: str, monkeypatch: pytest.MonkeyPatch, **policy: t.Any) -> None:
     """Release until a step's line stands in the journal."""
     write = State.write_journal
 
@@ -200,4 +200,4 @@ def interrupt(host: Host, wanted: Desired, step: str, monkeypatch: pytest.Monkey
     with monkeypatch.context() as patched:
         patched.setattr(State, "write_journal", end)
         with pytest.raises(Crash):
-            release(host, wanted)
+            release(host, wanted, **policy)
