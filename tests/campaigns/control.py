@@ -120,7 +120,6 @@ class Control:
 
     def __init__(self, rig: Rig, benches: Sequence[Bench], told: Sequence[Story]) -> None:
         self.rig, self.benches, self.told = rig, benches, told
-        self.tasks: dict[str, dict[str, Task]] = {}
 
     def plan(self, name: str) -> list[Kill]:
         """Release once without a kill; return where to kill."""
@@ -131,11 +130,10 @@ class Control:
             raise RuntimeError("".join(run.output[-60:]))
         ends = [*(begin for _number, _name, begin in seen[1:]), time.monotonic()]
         tasks = [Task(number, task, end - begin) for (number, task, begin), end in zip(seen, ends, strict=True)]
-        self.tasks[name] = {str(task): task for task in tasks}
         found: list[Kill] = []
         for task in tasks:
             for during in (False, True) if task.seconds > MIDDLE else (False,):
-                found.append(Kill(name, str(task), "", during, ("next", "alone")[len(found) % 2]))
+                found.append(Kill(name, str(task), f"{task.seconds:.1f} s", during, ("next", "alone")[len(found) % 2]))
         return found
 
     def attempt(self, kill: Kill) -> Verdict:
@@ -158,13 +156,13 @@ class Control:
         return verdict
 
     def _cut(self, kill: Kill) -> bool:
-        task = self.tasks[kill.story][kill.effect]
+        wanted, half = int(kill.effect.split()[1]), float(kill.step.split()[0]) / 2
         run = Run(self.rig, NAMES[kill.story])
         try:
             for number, _name, _begin in run.tasks():
-                if number == task.number:
-                    time.sleep(task.seconds / 2 if kill.during else 0)
-                    run.kill(connections=task.number % 2 == 0)
+                if number == wanted:
+                    time.sleep(half if kill.during else 0)
+                    run.kill(connections=number % 2 == 0)
                     return True
         finally:
             if run.process.poll() is None:

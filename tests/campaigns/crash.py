@@ -14,12 +14,15 @@ import os
 import platform
 import queue
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
 
 from ...plugins.module_utils._core import schemas
 from ...tools import bootstrap
@@ -45,10 +48,10 @@ is cleaned by hand."""
 ON_HOST = """\
 The module is killed at each effect: at what others can see, which is a file that gets or loses its name below our
 folders, and a program that is run. A run without a kill names them all, by audit events of Python, so the code has no
-hooks for it. The kill comes before the effect (the new file stands beside, without its name) and, for a program that
-changes something, also while it runs. A line of code with more than six effects in one step is a loop: its first,
-middle and last turn are hit. Then the next run, a reboot or the host alone (dead man's switch, timers) sets it right,
-in turns. `hold` stops the old release before it starts the new one; requests wait."""
+hooks for it. The kill comes before the effect (the new file stands beside, without its name) and, for systemctl where
+it waits for what it began, also while it runs. A line of code with more than six effects in one step is a loop: its
+first, middle and last turn are hit. Then the next run, a reboot or the host alone (dead man's switch, timers) sets it
+right, in turns. `hold` stops the old release before it starts the new one; requests wait."""
 FROM_CONTROL = """\
 ansible-playbook is killed with all that it started, when each task begins and in the middle of those that take longer
 than 0.6 s; every other time the SSH connections end too. Then the next run comes at once, or when the hosts are at
@@ -91,6 +94,7 @@ class Campaign:
     digest: str = ""
     digests: set[str] = field(default_factory=set)
     begin: float = field(default_factory=time.monotonic)
+    known: dict[str, list[Kill]] = field(default_factory=dict)
     plans: dict[str, list[Kill]] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -98,8 +102,12 @@ class Campaign:
     def is_over(self) -> bool:
         return 0 < self.options.minutes * 60 < time.monotonic() - self.begin
 
-    def add(self, name: str, plan: list[Kill]) -> None:
-        self.plans[name] = kills.brief(plan) if self.options.brief else plan
+    def add(self, name: str, make: Callable[[], list[Kill]]) -> None:
+        """Take the plan of a story from the record, or make it by a run without a kill."""
+        plan = self.known.get(name) or make()
+        if name not in self.known:
+            self.write({"plan": [asdict(kill) for kill in plan], "name": name})
+        self.plans[name] = kills.brief(plan) if self.options.brief and name in stories.NAMES else plan
         print(f"{name}: {len(self.plans[name])} kills", flush=True)
 
     def open(self, names: Sequence[str]) -> list[Kill]:
@@ -114,7 +122,9 @@ class Campaign:
             return
         for line in RECORD.read_text(encoding="utf-8").splitlines():
             told = json.loads(line)
-            if told["digest"] == digest or self.options.carry:
+            if "plan" in told and told["digest"] == digest:
+                self.known[told["name"]] = [Kill(**kill) for kill in told["plan"]]
+            elif "verdict" in told and (told["digest"] == digest or self.options.carry):
                 self.digests.add(told["digest"])
                 kill = Kill(**told["verdict"].pop("kill"))
                 self.verdicts[str(kill)] = Verdict(kill, **told["verdict"])
@@ -123,16 +133,23 @@ class Campaign:
         with self.lock:
             self.digests.add(self.digest)
             self.verdicts[str(verdict.kill)] = verdict
-            RECORD.parent.mkdir(parents=True, exist_ok=True)
-            with RECORD.open("a", encoding="utf-8") as record:
-                record.write(json.dumps({"digest": self.digest, "verdict": asdict(verdict)}) + "\n")
+            self.write({"verdict": asdict(verdict)})
             fault = verdict.fault if verdict.reached else "not reached"
             shown.say(f"{str(verdict.kill)[:100]}, {verdict.seconds:.1f} s", fault)
+
+    def write(self, told: Mapping[str, Any]) -> None:
+        RECORD.parent.mkdir(parents=True, exist_ok=True)
+        with RECORD.open("a", encoding="utf-8") as record:
+            record.write(json.dumps({"digest": self.digest, **told}) + "\n")
 
     def of(self, names: Sequence[str]) -> list[Verdict]:
         """Return what was tried of the plans of now."""
         known = {str(kill) for name in names for kill in self.plans.get(name, [])}
         return [verdict for line, verdict in self.verdicts.items() if line in known]
+
+
+def host_plan(bench: Bench, story: Story) -> list[Kill]:
+    return kills.plan(story.name, bench.effects(story))
 
 
 def work(campaign: Campaign, bench: Bench, told: Mapping[str, Story], todo: queue.Queue[Kill], shown: Progress) -> None:
@@ -142,16 +159,24 @@ def work(campaign: Campaign, bench: Bench, told: Mapping[str, Story], todo: queu
             kill = todo.get_nowait()
         except queue.Empty:
             return
-        campaign.note(bench.attempt(told[kill.story], kill), shown)
+        campaign.note(tried(kill, partial(bench.attempt, told[kill.story])), shown)
+
+
+def tried(kill: Kill, attempt: Callable[[Kill], Verdict]) -> Verdict:
+    """Return the verdict on a kill; a host that can't be asked any more has one too."""
+    try:
+        return attempt(kill)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as exc:
+        return Verdict(kill, reached=True, ending=[f"{type(exc).__name__}: {' '.join(str(exc).split())[-400:]}"])
 
 
 def on_hosts(campaign: Campaign, benches: Sequence[Bench], told: Sequence[Mapping[str, Story]]) -> None:
     """Kill the module, on all machines at once."""
     names = [name for name in campaign.options.only if name in stories.NAMES]
     for name in names:
-        campaign.add(name, kills.plan(name, benches[0].effects(told[0][name])))
+        campaign.add(name, partial(host_plan, benches[0], told[0][name]))
     todo: queue.Queue[Kill] = queue.Queue()
-    for kill in campaign.open(names):
+    for kill in kills.spread(campaign.open(names)):
         todo.put(kill)
     shown = Progress(todo.qsize())
     with ThreadPoolExecutor(len(benches)) as pool:
@@ -168,19 +193,18 @@ def from_control(campaign: Campaign, rig: Rig, benches: Sequence[Bench], told: S
     for name in control.NAMES:
         if name not in campaign.options.only or campaign.is_over():
             continue
-        campaign.add(name, node.plan(name))
+        campaign.add(name, partial(node.plan, name))
         todo = campaign.open([name])
         shown = Progress(len(todo))
         for kill in todo:
             if campaign.is_over():
                 return
-            campaign.note(node.attempt(kill), shown)
+            campaign.note(tried(kill, node.attempt), shown)
 
 
 def rows(campaign: Campaign, names: Sequence[str]) -> list[Row]:
     """Sum up what was tried of some stories."""
-    tried = campaign.of(names)
-    hit = [each for each in tried if each.reached]
+    hit = [each for each in campaign.of(names) if each.reached]
     planned = sum(len(campaign.plans.get(name, [])) for name in names)
     found = [
         Row("kills planned and not made", planned, planned - len(hit)),

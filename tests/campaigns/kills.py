@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,6 +13,8 @@ from itertools import groupby
 LOOP = 6
 #: What a host left behind is set right by: the next run, the next boot, or nobody at all.
 WAYS = ("next", "boot", "alone")
+#: Programs that wait for what they began: killed beside one, a run leaves it going on. Others are over at once.
+_WAITS = re.compile(r": run systemctl (start|stop) (?!--no-block)")
 
 
 @dataclass(frozen=True)
@@ -64,9 +67,17 @@ def plan(story: str, effects: Sequence[Effect]) -> list[Kill]:
     """Return all kills of a story; the three ways on take turns."""
     found: list[Kill] = []
     for effect in turns(durable(effects)):
-        for during in (False, True) if effect.kind == "run" else (False,):
+        for during in (False, True) if _WAITS.search(effect.name) else (False,):
             found.append(Kill(story, effect.name, effect.step, during, WAYS[len(found) % len(WAYS)]))
     return found
+
+
+def spread(kills: Sequence[Kill]) -> list[Kill]:
+    """Return the kills with the first of each step of each story in front: who ends early has seen everything once."""
+    first: dict[tuple[str, str], Kill] = {}
+    for kill in kills:
+        first.setdefault((kill.story, kill.step), kill)
+    return [*first.values(), *(kill for kill in kills if kill not in first.values())]
 
 
 def brief(kills: Sequence[Kill]) -> list[Kill]:

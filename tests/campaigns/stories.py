@@ -23,12 +23,13 @@ def prepare(bench: Bench) -> dict[str, Story]:
     old, new = (calls[0]["desired"]["release_id"] for calls in (first, second))
     back = [bench.call("", "rolled_back", to=old, accept_newer_schema=True)]
     held = release(bench, "v2", overlap="hold")
+    again = release(bench, "v2", drain=0)
     return {
-        "release": Story("release", "v1", old, new, [], second, second),
+        "release": Story("release", "v1", old, new, [], second, again),
         "rollback": Story("rollback", "v2", new, old, [], back, back),
-        "hold": Story("hold", "v1", old, new, held[:1], held[1:], second),
-        "expire": Story("expire", "v1", old, new, second[:2], [], second, timer=True),
-        "drain": Story("drain", "v1", old, new, second, [], second, timer=True),
+        "hold": Story("hold", "v1", old, new, held[:1], held[1:2], again),
+        "expire": Story("expire", "v1", old, new, second[:2], [], again, timer=True),
+        "drain": Story("drain", "v1", old, new, second, [], again, timer=True),
     }
 
 

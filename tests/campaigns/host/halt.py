@@ -92,7 +92,7 @@ def perform(halts: Halts, call: dict[str, t.Any]) -> dict[str, t.Any]:
     try:
         return t.cast("dict[str, t.Any]", request.act(call, False))
     except ContainerlessError as exc:
-        return {"failed": str(exc)}
+        return {"failed": str(exc), "evidence": getattr(exc, "evidence", {})}
     except BaseException:  # noqa: BLE001 - told to whoever reads the answer
         return {"failed": traceback.format_exc()}
     finally:

@@ -126,10 +126,6 @@ def made(args: Args) -> str:
     return f"mkdir {args[0]}" if is_ours(args[0]) and not os.path.isdir(args[0]) else ""
 
 
-def changed(args: Args) -> str:
-    return f"mode {args[0]}" if is_ours(args[0]) else ""
-
-
 def ran(args: Args) -> str:
     return "run " + " ".join(str(word) for word in args[1])
 
@@ -151,8 +147,6 @@ EVENTS: dict[str, t.Callable[[Args], str]] = {
     "os.remove": removed,
     "os.rmdir": removed,
     "os.mkdir": made,
-    "os.chmod": changed,
-    "os.chown": changed,
     "subprocess.Popen": ran,
 }
 

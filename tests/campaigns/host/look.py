@@ -44,6 +44,10 @@ def read(path: str) -> dict[str, t.Any] | None:
         return None
 
 
+def names(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
 class App:
     """One app of this host."""
 
@@ -178,7 +182,7 @@ def complaints(app: App) -> list[str]:
 
 def files(app: App) -> list[str]:
     """Nothing half-written, no journal, nothing that has no name of ours."""
-    found = [f"file: {name} in {app.var}" for name in sorted(set(os.listdir(app.var)) - STATE_FILES)]
+    found = [f"file: {name} in {app.var}" for name in sorted(set(names(app.var)) - STATE_FILES)]
     homes = [f"/{home}/containerless/{app.name}" for home in HOMES]
     trees = f"/srv/containerless/{app.name}/trees"
     for home in (*homes, app.run, "/run/systemd/system", "/etc/systemd/system"):
@@ -186,7 +190,7 @@ def files(app: App) -> list[str]:
             found += [f"left: {folder}/{name}" for name in (*names, *folders) if name.endswith((".new", ".next"))]
             # The app's own data and what is in a tree are not ours to judge; `verify` does the latter.
             folders[:] = [] if folder in (f"{app.var}/data", trees) else folders
-    found += [f"left: {trees}/{name}" for name in os.listdir(trees) if not re.fullmatch("[0-9a-f]{64}", name)]
+    found += [f"left: {trees}/{name}" for name in names(trees) if not re.fullmatch("[0-9a-f]{64}", name)]
     return found
 
 
@@ -210,7 +214,7 @@ def units(app: App, number: int) -> list[str]:
         instance = re.match(rf"containerless-{app.name}-.*@(\d+)\.", name)
         if instance and int(instance[1]) != number:
             found.append(f"unit file: {name}")
-    found += [f"folder: {app.run}/{name}" for name in os.listdir(app.run) if name.isdigit() and int(name) != number]
+    found += [f"folder: {app.run}/{name}" for name in names(app.run) if name.isdigit() and int(name) != number]
     return found
 
 

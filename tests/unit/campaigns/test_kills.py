@@ -32,15 +32,22 @@ def test_the_same_line_in_another_step_is_another_loop() -> None:
     assert len(kills.turns(told)) == 8
 
 
-def test_a_program_is_killed_before_and_while_it_runs_and_the_ways_on_take_turns() -> None:
-    found = kills.plan("release", [effect("run", "systemctl"), effect("rename", "/a"), effect("write", "/log")])
-    assert [(kill.effect.split(" ")[1], kill.during) for kill in found] == [
-        ("run", False),
-        ("run", True),
-        ("rename", False),
-        ("write", False),
+def test_a_program_that_waits_is_killed_before_and_beside_and_the_ways_on_take_turns() -> None:
+    programs = [effect("run", f"systemctl {words}") for words in ("stop a", "start --no-block a", "daemon-reload")]
+    found = kills.plan("release", [*programs, effect("rename", "/a")])
+    assert [(kill.effect.split(": ")[1], kill.during) for kill in found] == [
+        ("run systemctl stop a", False),
+        ("run systemctl stop a", True),
+        ("run systemctl start --no-block a", False),
+        ("run systemctl daemon-reload", False),
+        ("rename /a", False),
     ]
-    assert [kill.way for kill in found] == ["next", "boot", "alone", "next"]
+    assert [kill.way for kill in found] == ["next", "boot", "alone", "next", "boot"]
+
+
+def test_the_first_of_each_step_come_in_front() -> None:
+    plan = [Kill("release", f"{step} {number}", step, False, "next") for step in ("arm", "hold") for number in range(2)]
+    assert [kill.effect for kill in kills.spread(plan)] == ["arm 0", "hold 0", "arm 1", "hold 1"]
 
 
 def test_a_brief_campaign_hits_each_step_once_in_order() -> None:
