@@ -44,7 +44,7 @@ def read(path: str) -> dict[str, t.Any] | None:
         return None
 
 
-def names(folder: str) -> list[str]:
+def listed(folder: str) -> list[str]:
     return os.listdir(folder) if os.path.isdir(folder) else []
 
 
@@ -182,7 +182,7 @@ def complaints(app: App) -> list[str]:
 
 def files(app: App) -> list[str]:
     """Nothing half-written, no journal, nothing that has no name of ours."""
-    found = [f"file: {name} in {app.var}" for name in sorted(set(names(app.var)) - STATE_FILES)]
+    found = [f"file: {name} in {app.var}" for name in sorted(set(listed(app.var)) - STATE_FILES)]
     homes = [f"/{home}/containerless/{app.name}" for home in HOMES]
     trees = f"/srv/containerless/{app.name}/trees"
     for home in (*homes, app.run, "/run/systemd/system", "/etc/systemd/system"):
@@ -190,7 +190,7 @@ def files(app: App) -> list[str]:
             found += [f"left: {folder}/{name}" for name in (*names, *folders) if name.endswith((".new", ".next"))]
             # The app's own data and what is in a tree are not ours to judge; `verify` does the latter.
             folders[:] = [] if folder in (f"{app.var}/data", trees) else folders
-    found += [f"left: {trees}/{name}" for name in names(trees) if not re.fullmatch("[0-9a-f]{64}", name)]
+    found += [f"left: {trees}/{name}" for name in listed(trees) if not re.fullmatch("[0-9a-f]{64}", name)]
     return found
 
 
@@ -214,7 +214,7 @@ def units(app: App, number: int) -> list[str]:
         instance = re.match(rf"containerless-{app.name}-.*@(\d+)\.", name)
         if instance and int(instance[1]) != number:
             found.append(f"unit file: {name}")
-    found += [f"folder: {app.run}/{name}" for name in names(app.run) if name.isdigit() and int(name) != number]
+    found += [f"folder: {app.run}/{name}" for name in listed(app.run) if name.isdigit() and int(name) != number]
     return found
 
 
@@ -293,17 +293,20 @@ def drop(path: str) -> None:
 
 
 def reboot(app: App) -> dict[str, t.Any]:
-    """Do to the app what a reboot does: nothing of it runs, /run is empty, and the kernel has another boot id."""
+    """Do to the app what a reboot does: nothing of it runs, /run is empty, and the journal is of another boot."""
     stop(app)
-    with open(f"{KEPT}/boot_id", "w", encoding="utf-8") as handle:
-        handle.write(f"{uuid.uuid4()}\n")
-    bind = f"mount --bind {KEPT}/boot_id /proc/sys/kernel/random/boot_id"
-    return start(app, "unshare", "--mount", "sh", "-c", f'{bind} && exec "$@"', "sh")
+    journal = f"{app.var}/journal"
+    if left := read(journal):
+        with open(journal, "r+", encoding="utf-8") as handle:
+            text = handle.read()
+            handle.seek(0)
+            handle.write(text.replace(left["boot_id"], str(uuid.uuid4())))
+    return start(app)
 
 
-def start(app: App, *within: str) -> dict[str, t.Any]:
+def start(app: App) -> dict[str, t.Any]:
     begin = time.monotonic()
-    rc, said = run(*within, "containerless", "boot", app.name)
+    rc, said = run("containerless", "boot", app.name)
     while not app.answer().startswith("200") and time.monotonic() - begin < 30:
         time.sleep(0.05)
     return {"complaints": [said] if rc else [], "answer": app.answer()}
