@@ -118,7 +118,7 @@ class Peers:
     def prepare(self) -> None:
         """Have the host write down sessions, and make what both peers presuppose."""
         self.host.put(b"LogLevel VERBOSE\n", "/etc/ssh/sshd_config.d/00-bench.conf")
-        self.host.sh("systemctl reload ssh")
+        self.host.sh("systemctl restart ssh")  # a reload returns before sshd listens again
         for path in PATHS.values():
             self.host.sh(f"mkdir -p {path}/shared; echo bench > {path}/shared/config.env; chown -R ops: {path}")
         if self.capistrano:

@@ -29,6 +29,8 @@ LONG_A_SECOND = 1.0
 CONNECTIONS = 24
 DRAIN = 3
 SOCKETS = 10
+#: What uvicorn closes with when it is told to stop (RFC 6455, registry of close codes).
+GOING_AWAY = 1012
 SETTINGS = {"app_release_drain": DRAIN, "app_release_watch": 1, "app_release_health_stay_up": 1, "app_release_keep": 5}
 
 
@@ -187,7 +189,7 @@ def measure_sockets(quick: bool, progress: Progress, outcome: Outcome) -> None:
     """Add websockets and requests under uvicorn: a socket lives until the drain of its release ends."""
     colours = ("red", "blue") if quick else ("red", "blue", "green", "black", "white")
     settings = {**SETTINGS, "app_release_drain": 5}
-    early, held, answered = 0, 0, 0
+    early, held, answered, ended = 0, 0, 0, 0
     lives = []
     with Rig("bench-ws", settings=settings) as rig:
         host = rig.publish("asgi").hosts[0]
@@ -201,12 +203,13 @@ def measure_sockets(quick: bool, progress: Progress, outcome: Outcome) -> None:
                     time.sleep(2)
                     rig.release("asgi", env={"RIG_COLOUR": colour}).check()
                     name = live(host)
-                    time.sleep(settings["app_release_drain"] + 3)
+                    time.sleep(settings["app_release_drain"] + 5)
                 flip = min(sample.end for sample in load.samples if sample.release == name)
                 for socket in sockets.held:
                     held += 1
                     early += not socket.opened or socket.closed - flip < settings["app_release_drain"] - 0.5
                     answered += socket.echoes
+                    ended += socket.code == GOING_AWAY
                     lives.append(socket.closed - flip)
     outcome.counts += [
         Count("uvicorn: failed requests", len(load.samples), len(load.failed())),
@@ -215,6 +218,7 @@ def measure_sockets(quick: bool, progress: Progress, outcome: Outcome) -> None:
     outcome.facts["drain; a websocket lived on after the flip, seconds"] = (
         f"{settings['app_release_drain']}; {min(lives):.1f} to {max(lives):.1f}"
     )
+    outcome.facts["closed by the server, which says that it restarts"] = f"{ended} of {held}"
     outcome.facts["echoes; requests a second"] = f"{answered}; {rate:.0f} of {most:.0f}"
     if load.failed():
         outcome.facts["what failed"] = reasons(load.failed())

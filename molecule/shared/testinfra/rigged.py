@@ -37,7 +37,7 @@ class Scenario(Rig):
         for host in self.hosts:
             host.proxy()
             host.put(b"LogLevel VERBOSE\n", "/etc/ssh/sshd_config.d/00-sessions.conf")
-            host.sh("systemctl reload ssh")
+            host.sh("systemctl restart ssh")  # a reload returns before sshd listens again
         return self
 
     def __exit__(self, *_: object) -> None:
