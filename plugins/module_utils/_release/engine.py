@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 
 from .._core.errors import ContainerlessError
 from .._core.names import Layout
-from . import database, deadman, evidence, files, journal, lease, ledger, plan, retention, staging, static
+from . import database, deadman, evidence, files, journal, lease, ledger, leftovers, plan, retention, staging, static
 from .activations import Activations
 from .desired import Desired, Outcome, Policy
 from .evidence import ReleaseFailed
@@ -366,6 +366,8 @@ class Engine:
     def _recover(self) -> str:
         """Do what an interrupted run left to do; returns undo, revert, forward, finish or an empty string."""
         left = self.state.journal
+        if left is None:
+            leftovers.sweep(self.layout)  # of a process that died before its first line was written
         if left is None or left.run == self.run:
             return ""
         active = self.state.active

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from . import deadman, static
+from . import deadman, leftovers, static
 from .activations import Activations
 from .journal import Journal, Ref
 from .state import State
@@ -53,6 +53,7 @@ class Recovery:
         self.activations.follow(self.state, self.state.active)
         deadman.disarm(self.state.layout, self.activations.systemd)
         self.activations.tidy(self.state.active)
+        leftovers.sweep(self.state.layout)
         self.state.clear_journal()
 
     def _undo(self, left: Journal, reason: str, verdict: str) -> None:

@@ -64,15 +64,17 @@ def _link_all(source: str, target: str, *, replace: bool) -> None:
         for name in folders:
             files.directory(os.path.join(place, name))
         for name in names:
-            _link_file(os.path.join(folder, name), os.path.join(place, name), replace)
+            # Beside the folder: within it such a name may be a file of the app.
+            _link_file(os.path.join(folder, name), os.path.join(place, name), f"{target}.new" if replace else "")
 
 
-def _link_file(source: str, path: str, replace: bool) -> None:
+def _link_file(source: str, path: str, aside: str) -> None:
+    """Link a file; with `aside`, in the place of another one."""
     try:
         os.link(source, path)
     except FileExistsError:
-        if replace and not os.path.samefile(source, path):
+        if aside and not os.path.samefile(source, path):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{path}.new")
-            os.link(source, f"{path}.new")
-            os.rename(f"{path}.new", path)
+                os.unlink(aside)
+            os.link(source, aside)
+            os.rename(aside, path)
