@@ -81,6 +81,7 @@ class Run:
             if found := TASK.match(line):
                 number += 1
                 yield number, found["name"], time.monotonic()
+        self.process.stdout.close()
         self.process.wait()
 
     def kill(self, *, connections: bool) -> None:
