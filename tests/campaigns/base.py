@@ -26,7 +26,8 @@ from ..rig import APP, Host, Rig
 from ..rig.driver import PLACE
 from . import disks, stories
 from .bench import Bench, Call, run_id
-from .vm import Vm, VmError, overlay, qcow2
+from .disks import overlay
+from .vm import Vm, VmError, qcow2
 
 HERE = Path(__file__).resolve().parent
 FOLDER = bootstrap.CACHE / "campaigns/power"
@@ -36,7 +37,7 @@ SIZE = "3G"
 STORIES = ("release", "rollback")
 #: A machine without KVM must not lose its lease to its own slowness.
 OPTIONS: dict[str, Any] = {"drain": 1, "lock_wait": 120, "watch": 2, "confirm_timeout": 600}
-PATIENT = {"app_release_health_timeout": 120}
+PATIENT = {"app_release_health_timeout": 60}
 UNIT = f"""\
 [Unit]
 Description=Does what the campaign says
@@ -81,9 +82,9 @@ class Base:
         disk = overlay(self.disk(story), folder / "disk.qcow2", "qcow2")
         return Vm(folder, self.image, qcow2(disk, writelog), kvm=self.kvm, memory=self.memory(story))
 
-    def boot(self, disk: Path, folder: Path) -> Vm:
+    def boot(self, disk: Path, folder: Path, cpus: int = 2) -> Vm:
         """A machine that boots from this qcow2 disk."""
-        return Vm(folder, self.image, qcow2(disk), kvm=self.kvm)
+        return Vm(folder, self.image, qcow2(disk), kvm=self.kvm, cpus=cpus)
 
 
 def prepare() -> Base:
@@ -91,8 +92,9 @@ def prepare() -> Base:
     key, told = _key(), FOLDER / "base.json"
     known = Base(**json.loads(told.read_text(encoding="utf-8"))) if told.exists() else None
     if known is None or known.key != key:
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        FOLDER.mkdir(parents=True)
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        for entry in FOLDER.iterdir():  # it may be a mount
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         known = _first(key)
         told.write_text(json.dumps(asdict(known)), encoding="utf-8")
     for story, make in (("release", _before_release), ("rollback", _before_rollback)):

@@ -18,7 +18,7 @@ from ...plugins.module_utils._machine import cgroups, nspawn_host, processes
 from ...plugins.module_utils._machine.nspawn import Mount
 from ...plugins.module_utils._machine.paths import ImagePaths, MachinePaths
 from ...plugins.module_utils._machine.state import State
-from .vm import SECONDS, Said, VmError
+from .vm import SECONDS, Said, VmError, wait_booted
 
 NAME = "power"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -135,13 +135,7 @@ class Booted:
 
     def wait_booted(self) -> str:
         """Wait until systemd has started everything; return the state in which it is then."""
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
-            said = self.run("systemctl", "is-system-running", "--wait")
-            if said.out.strip():
-                return said.out.strip()
-            time.sleep(0.05)
-        raise VmError("systemd does not answer")
+        return wait_booted(self.run)
 
 
 def _children(pid: int) -> list[int]:

@@ -36,6 +36,11 @@ class Point:
         return re.split("[/ ]", self.name)[1]
 
     @property
+    def counts(self) -> bool:
+        """Say whether a machine boots from it; begin and end of a call differ from their neighbours in nothing."""
+        return not re.search("begin$|end$|#|removed$", self.name)
+
+    @property
     def disk(self) -> Path:
         return FOLDER / self.story / f"{self.number:02}.qcow2"
 
@@ -70,6 +75,11 @@ class Film:
         passed = [point.number for point in self.points if point.requests <= request + 1]
         reached = [point.number for point in self.points if point.requests > request + 1][:1]
         return {self.wanted(base, number) for number in (*passed[-1:], *reached)} or {self.wanted(base, 0)}
+
+    def may_serve_both(self, request: int) -> str:
+        """Name what may be served after a request, whatever the releases are called."""
+        named = Base(key="", old="old", new="new", kvm=False)
+        return " ".join(sorted(self.wanted_after(named, request)))
 
 
 def film(base: Base, story: str) -> Film:

@@ -102,7 +102,7 @@ class Fault:
     meet: Callable[[Trial], list[dict[str, Any]]]
     ends: tuple[str, ...]
     says: str = ""
-    #: Places of the machine with a file system of their own: MiB beside what is there, and inodes.
+    #: Places of the machine with a file system of their own: MiB and, where not 0, inodes beside what is there.
     small: tuple[tuple[str, int, int], ...] = ()
     vm: bool = False
     #: The site is not up before the fault is over.
@@ -294,7 +294,7 @@ def small(root: Path, place: str, spare: int, inodes: int, folder: Path) -> Moun
     source, image = root / place.lstrip("/"), folder / f"{place.replace('/', '-')}.img"
     image.unlink(missing_ok=True)
     used = int(subprocess.run(["du", "-sm", str(source)], capture_output=True, text=True, check=True).stdout.split()[0])
-    count = ["-N", str(inodes)] if inodes else []
+    count = ["-N", str(inodes + sum(1 for _ in source.rglob("*")))] if inodes else []
     disks.run("mkfs.ext4", "-q", "-F", "-m", "0", "-d", str(source), *count, str(image), f"{used + spare}M")
     return Mount(image, place)
 
@@ -323,7 +323,7 @@ def _meet(made: Trial, fault: Fault, verdict: Verdict) -> None:
     ended = DONE if not said else REFUSED if activations(made) == before_it else UNDONE
     if ended not in fault.ends:
         verdict.found.append(f"{ended} and not {' or '.join(fault.ends)}: {verdict.said}")
-    elif said and not re.search(fault.says, said):
+    elif said and not re.search(fault.says, said + str(results[-1].get("evidence", ""))):
         verdict.found.append(f"the reason does not say {fault.says!r}: {verdict.said}")
     if not fault.silent:
         now = judge.look(made.machine, "serving")

@@ -52,8 +52,12 @@ def look(machine: Machine, verb: str, *words: str) -> dict[str, Any]:
 
 def booted(machine: Machine, verdict: Verdict, wanted: set[str]) -> None:
     """Wait until a machine has booted and is whole; only one release may ever have answered, and that for good."""
-    with Load(machine.address, rate=5, timeout=5) as load:
+    with Load(machine.address, rate=3, timeout=5) as load:
         machine.wait_booted()
+        deadline = time.monotonic() + SETTLE
+        # The look costs the machine seconds: not before there is an answer.
+        while not (load.samples and load.samples[-1].good) and time.monotonic() < deadline:
+            time.sleep(0.1)
         end = look(machine, "settled", str(SETTLE))
         asked = len(load.samples)
         deadline = time.monotonic() + 10

@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import queue
 import signal
 import sys
 import threading
@@ -21,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from .boots import Booted
 from .cuts import Film, Point
 from .judge import Verdict
 from .report import Progress, Row
-from .vm import VmError, overlay
+from .vm import VmError
 from .writelog import Replay
 
 PAGE = bootstrap.ROOT / "docs/benchmarks/power.md"
@@ -41,6 +41,10 @@ RECORD = bootstrap.CACHE / "campaigns/power.jsonl"
 PARTS = ("steps", "flushes", "faults")
 #: Real machines that boot from disks of flushes, beside those around the commit.
 SAMPLES = 4
+#: After every so many boots the next release has to work too.
+AGAIN = 3
+#: Room for all disks, most of whose blocks are shared.
+ROOM = "40G"
 TITLE = "Power cuts"
 HEADING = "The power is cut"
 INTRODUCTION = """\
@@ -56,8 +60,8 @@ not flushed. A virtual machine boots from each copy.
 The flushes: QEMU's `blklogwrites` logs each write and flush of the same run. The log is replayed onto the disk as it
 was before, up to each flush: a disk that lost all that came later. Where everything in our folders is equal after two
 flushes (names, modes, owners, contents) one boot stands for both. Each different one is mounted, which replays its
-journal, and booted by systemd-nspawn, where the next release has to work too; virtual machines boot from those around
-the commit and some others."""
+journal, and booted by systemd-nspawn; after every third boot the next release has to work too. Virtual machines boot
+from the disks around the commit and some others."""
 
 
 @dataclass(frozen=True)
@@ -132,58 +136,57 @@ class Campaign:
 Task = tuple[str, Callable[[Path], Verdict]]
 
 
-def on_machines(campaign: Campaign, tasks: Sequence[Task]) -> None:
-    """Try some cases beside each other, each in the folder of its worker."""
-    shown, todo = Progress(len(tasks)), queue.Queue[Task]()
-    for task in tasks:
-        todo.put(task)
+def on_machines(campaign: Campaign, tasks: Iterator[Task], count: int) -> None:
+    """Try cases beside each other, each in the folder of its worker; a task is made when somebody is free for it."""
+    shown = Progress(count)
 
     def work(number: int) -> None:
         while not campaign.is_over:
-            try:
-                case, attempt = todo.get_nowait()
-            except queue.Empty:
+            with campaign.lock:
+                task = next(tasks, None)
+            if task is None:
                 return
-            verdict = attempt(FOLDER / f"machine{number}")
+            verdict = task[1](FOLDER / f"machine{number}")
             campaign.note(verdict)
             with campaign.lock:
-                shown.say(f"{case} [{verdict.seconds:.0f} s]", verdict.fault)
+                shown.say(f"{verdict.case} [{verdict.seconds:.0f} s]", verdict.fault)
 
     with ThreadPoolExecutor(campaign.options.machines) as pool:
         for run in [pool.submit(work, number) for number in range(campaign.options.machines)]:
             run.result()
 
 
-def steps(campaign: Campaign) -> Iterator[Task]:
-    """Boot a virtual machine from the disk of each point."""
-    for film in campaign.films.values():
-        for point in film.points:
-            case = f"steps {film.story}: {point.name}"
-            if campaign.is_open(case):
-                yield case, boot_point(campaign.base, film, point, case)
+def steps(campaign: Campaign) -> list[Task]:
+    """Boot a virtual machine from the disk of each step, and right after `active` and the ledger were written."""
+    return [
+        (case, partial(boot_point, campaign, film, point, case))
+        for film in campaign.films.values()
+        for point in film.points
+        if point.counts and campaign.is_open(case := f"steps {film.story}: {point.name}")
+    ]
 
 
-def met(campaign: Campaign) -> Iterator[Task]:
+def met(campaign: Campaign) -> list[Task]:
     """Let a release meet each fault."""
-    for fault in faults.FAULTS:
-        if campaign.is_open(f"faults: {fault.name}"):
-            yield f"faults: {fault.name}", partial(faults.attempt, campaign.base, fault)
+    return [
+        (f"faults: {fault.name}", partial(faults.attempt, campaign.base, fault))
+        for fault in faults.FAULTS
+        if campaign.is_open(f"faults: {fault.name}")
+    ]
 
 
-def boot_point(base: Base, film: Film, point: Point, case: str) -> Callable[[Path], Verdict]:
-    def attempt(folder: Path) -> Verdict:
-        folder.mkdir(parents=True, exist_ok=True)
-        disk = overlay(point.disk, folder / "disk.qcow2", "qcow2")
-        wanted = {film.wanted(base, point.number)}
-        return boot_vm(base, disk, folder, Verdict(f"steps {film.story}", case), wanted)
-
-    return attempt
+def boot_point(campaign: Campaign, film: Film, point: Point, case: str, folder: Path) -> Verdict:
+    verdict, wanted = Verdict(f"steps {film.story}", case), {film.wanted(campaign.base, point.number)}
+    return boot_vm(campaign, point.disk, folder, verdict, wanted)
 
 
-def boot_vm(base: Base, disk: Path, folder: Path, verdict: Verdict, wanted: set[str]) -> Verdict:
+def boot_vm(campaign: Campaign, disk: Path, folder: Path, verdict: Verdict, wanted: set[str]) -> Verdict:
     begin = time.monotonic()
     try:
-        with base.boot(disk, folder) as vm:
+        folder.mkdir(parents=True, exist_ok=True)
+        layer = disks.overlay(disk, folder / "disk.qcow2", disk.suffix.removeprefix("."))
+        # Two machines with two processors each would only wait for each other.
+        with campaign.base.boot(layer, folder, cpus=1 if campaign.options.machines > 1 else 2) as vm:
             judge.booted(vm, verdict, wanted)
     except (VmError, OSError) as exc:
         verdict.found.append(f"{type(exc).__name__}: {exc}")
@@ -191,65 +194,82 @@ def boot_vm(base: Base, disk: Path, folder: Path, verdict: Verdict, wanted: set[
     return verdict
 
 
-def flushes(campaign: Campaign, film: Film) -> None:
-    """Go from flush to flush; boot whatever differs from all that was seen, and keep some for real machines."""
-    numbers = cuts.flushes(film)
-    sampled = cuts.samples(film, numbers, SAMPLES)
-    groups = campaign.groups.setdefault(film.story, {})
-    shown, place = Progress(len(numbers)), FOLDER / film.story
-    disk, probe = disks.copy(film.start, place / "replayed.raw"), place / "probe.raw"
-    replay = Replay(film.log, disk)
-    tasks: list[Task] = []
-    try:
-        for nth, number in enumerate(numbers, 1):
+def compare(film: Film) -> dict[str, list[int]]:
+    """Group the flushes whose disks are equal in our folders and may serve the same; the first stands for all."""
+    told = film.log.with_name("groups.json")
+    if told.exists():
+        return dict(json.loads(told.read_text(encoding="utf-8")))
+    numbers, place = cuts.flushes(film), film.log.parent
+    shown, groups = Progress(len(numbers)), dict[str, list[int]]()
+    with replayed(film) as (replay, disk):
+        for number in numbers:
             replay.until(number)
-            disks.copy(disk, probe)
-            with disks.mounted(probe, place / "mount/rootfs") as root:
-                key = disks.digest(root)
-                wanted = film.wanted_after(campaign.base, number)
-                # Two flushes that are equal for us may differ in what they may serve; that is tried apart.
-                groups.setdefault(key + "".join(sorted(wanted)), []).append(number)
-                case = f"flushes {film.story}: {nth} of {len(numbers)}"
-                is_new = len(groups[key + "".join(sorted(wanted))]) == 1
-                if is_new and campaign.is_open(case) and not campaign.is_over:
-                    verdict = boot_mount(place, root, Verdict(f"flushes {film.story}", case), wanted)
-                    campaign.note(verdict)
-                    shown.say(f"{case} [{verdict.seconds:.0f} s]", verdict.fault)
-                else:
-                    shown.done += 1
-            case = f"machines {film.story}: flush {nth} of {len(numbers)}"
-            if number in sampled and campaign.is_open(case):
-                kept = disks.copy(disk, place / f"flush{nth}.raw")
-                tasks.append((case, boot_flush(campaign.base, film, kept, case, wanted)))
+            with disks.readable(disk, place / "mount/rootfs") as root:
+                key = f"{disks.digest(root)} {film.may_serve_both(number)}"
+            groups.setdefault(key, []).append(number)
+            shown.done += 1
+            if shown.done % 50 == 0 or shown.done == shown.whole:
+                shown.done -= 1
+                shown.say(f"{film.story}: flushes compared, {len(groups)} disks differ")
+    told.write_text(json.dumps(groups), encoding="utf-8")
+    return groups
+
+
+@contextmanager
+def replayed(film: Film) -> Iterator[tuple[Replay, Path]]:
+    """A copy of the disk as it was before, and what brings it forward."""
+    disk = disks.copy(film.start, film.log.with_name("replayed.raw"))
+    replay = Replay(film.log, disk)
+    try:
+        yield replay, disk
     finally:
         replay.close()
-        for path in (disk, probe):
-            path.unlink(missing_ok=True)
-    on_machines(campaign, tasks)
+        disk.unlink()
 
 
-def boot_mount(place: Path, root: Path, verdict: Verdict, wanted: set[str]) -> Verdict:
+def flushes(campaign: Campaign, film: Film) -> None:
+    """Boot one disk of each group, and virtual machines from some."""
+    groups = campaign.groups[film.story] = compare(film)
+    numbers = cuts.flushes(film)
+    nth = {number: place for place, number in enumerate(numbers, 1)}
+    booted = {group[0] for group in groups.values()}
+    sampled = set(cuts.samples(film, numbers, SAMPLES))
+    wanted = [
+        (number, part, case)
+        for number in sorted(booted | sampled)
+        for part, chosen in (("flushes", booted), ("machines", sampled))
+        if number in chosen and campaign.is_open(case := f"{part} {film.story}: flush {nth[number]} of {len(numbers)}")
+    ]
+
+    def tasks() -> Iterator[Task]:
+        with replayed(film) as (replay, disk):
+            for place, (number, part, case) in enumerate(wanted):
+                replay.until(number)
+                kept = disks.copy(disk, film.log.with_name(f"{part}{number}.raw"))
+                boot = partial(boot_vm, campaign) if part == "machines" else partial(boot_mount, place % AGAIN == 0)
+                yield case, partial(boot_flush, boot, kept, case, film.wanted_after(campaign.base, number))
+
+    on_machines(campaign, tasks(), len(wanted))
+
+
+def boot_flush(boot: Callable[..., Verdict], kept: Path, case: str, wanted: set[str], folder: Path) -> Verdict:
+    try:
+        return boot(kept, folder, Verdict(case.partition(":")[0], case), wanted)
+    finally:
+        kept.unlink()
+
+
+def boot_mount(again: bool, disk: Path, folder: Path, verdict: Verdict, wanted: set[str]) -> Verdict:
     begin = time.monotonic()
     try:
-        with Booted(place / "booted", root.parent) as machine:
+        with disks.mounted(disk, folder / "mount/rootfs") as root, Booted(folder / "booted", root.parent) as machine:
             judge.booted(machine, verdict, wanted)
-            if not verdict.found:
+            if again and not verdict.found:
                 judge.again(machine, verdict)
     except (VmError, OSError) as exc:
         verdict.found.append(f"{type(exc).__name__}: {exc}")
     verdict.seconds = round(time.monotonic() - begin, 1)
     return verdict
-
-
-def boot_flush(base: Base, film: Film, kept: Path, case: str, wanted: set[str]) -> Callable[[Path], Verdict]:
-    def attempt(folder: Path) -> Verdict:
-        folder.mkdir(parents=True, exist_ok=True)
-        disk = overlay(kept, folder / "disk.qcow2", "raw")
-        verdict = boot_vm(base, disk, folder, Verdict(f"machines {film.story}", case), wanted)
-        kept.unlink()
-        return verdict
-
-    return attempt
 
 
 def rows(campaign: Campaign) -> list[Row]:
@@ -298,18 +318,32 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if options.fresh:
         RECORD.unlink(missing_ok=True)
-    campaign = Campaign(options, prepare())
-    campaign.load()
+    with disks.room(FOLDER.with_suffix(".xfs"), FOLDER, ROOM):
+        campaign = Campaign(options, prepare())
+        campaign.load()
+        attempt(campaign)
+    return close(campaign)
+
+
+def attempt(campaign: Campaign) -> None:
+    """Try what was asked for and was not tried yet."""
+    options = campaign.options
     if {"steps", "flushes"} & set(options.only):
         campaign.films = {story: cuts.film(campaign.base, story) for story in STORIES}
     if "steps" in options.only:
-        on_machines(campaign, list(steps(campaign)))
+        tasks = steps(campaign)
+        on_machines(campaign, iter(tasks), len(tasks))
     if "flushes" in options.only:
         for film in campaign.films.values():
             flushes(campaign, film)
     if "faults" in options.only:
-        on_machines(campaign, list(met(campaign)))
-    table = rows(campaign)
+        tasks = met(campaign)
+        on_machines(campaign, iter(tasks), len(tasks))
+
+
+def close(campaign: Campaign) -> int:
+    """Print the table and write the page where everything was tried; return the exit code."""
+    table, options = rows(campaign), campaign.options
     told = [f"{verdict.case}: {verdict.fault}" for verdict in campaign.verdicts.values() if verdict.found]
     code = report.close(table, told)
     if not options.case and not campaign.left:

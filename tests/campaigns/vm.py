@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +40,17 @@ class Said:
     rc: int
     out: str
     err: str
+
+
+def wait_booted(run: Callable[..., Said]) -> str:
+    """Wait until the systemd that `run` reaches has started everything; return the state in which it is then."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        state = run("systemctl", "is-system-running", "--wait").out.strip()
+        if state in ("running", "degraded"):
+            return state
+        time.sleep(0.05)
+    raise VmError("systemd has not started everything in time")
 
 
 class Lines:
@@ -89,22 +100,21 @@ def qcow2(path: Path, writelog: Path | None = None) -> list[str]:
     return [*arguments, "-device", f"virtio-blk-pci,drive={nodes[-1]['node-name']},write-cache=on"]
 
 
-def overlay(base: Path, path: Path, kind: str) -> Path:
-    """Make a disk of what is written over another one, of kind raw or qcow2."""
-    path.unlink(missing_ok=True)
-    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", str(base), str(path)]
-    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
-    return path
-
-
 class Vm:
     """One machine in a folder of its own; gone with the with block."""
 
     def __init__(
-        self, folder: Path, image: ImagePaths, disk: Sequence[str], *, kvm: bool, memory: Path | None = None
+        self,
+        folder: Path,
+        image: ImagePaths,
+        disk: Sequence[str],
+        *,
+        kvm: bool,
+        memory: Path | None = None,
+        cpus: int = 2,
     ) -> None:
         self.folder, self.image, self.memory, self.kvm = folder, image, memory, kvm
-        self.disk = list(disk)
+        self.disk, self.cpus = list(disk), cpus
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -122,7 +132,7 @@ class Vm:
             qemu.BINARY,
             "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35",
             *(accelerated if self.kvm else emulated),
-            "-smp", "2",
+            "-smp", str(self.cpus),
             "-m", str(MEMORY),
             "-kernel", str(self.image.kernel),
             "-initrd", str(self.image.initrd),
@@ -198,7 +208,7 @@ class Vm:
 
     def wait_booted(self) -> str:
         """Wait until systemd has started everything; return the state in which it is then."""
-        return self.run("systemctl", "is-system-running", "--wait").out.strip()
+        return wait_booted(self.run)
 
     def save(self, memory: Path) -> None:
         """Write the memory into a file and end; the disk is left as it is at this moment, whole."""

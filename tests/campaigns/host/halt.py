@@ -93,6 +93,8 @@ def perform(halts: Halts, call: dict[str, t.Any]) -> dict[str, t.Any]:
         return t.cast("dict[str, t.Any]", request.act(call, False))
     except ContainerlessError as exc:
         return {"failed": str(exc), "evidence": getattr(exc, "evidence", {})}
+    except OSError as exc:  # as the module says it
+        return {"failed": f"{exc.strerror}: {exc.filename}"}
     except BaseException:  # noqa: BLE001 - told to whoever reads the answer
         return {"failed": traceback.format_exc()}
     finally:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,34 @@ def test_whatever_a_program_could_see_changes_the_digest(root: Path, change: Cal
     before = disks.digest(root)
     change(root / "srv/containerless/rig")
     assert disks.digest(root) != before
+
+
+@pytest.mark.parametrize(
+    ("folder", "counts"),
+    [
+        pytest.param("srv/containerless/rig/trees/.new-1", False, id="unfinished-tree"),
+        pytest.param("var/lib/containerless/rig/data", False, id="app-data"),
+        pytest.param(f"srv/containerless/rig/trees/{'a' * 64}", True, id="tree"),
+        pytest.param("etc/containerless/rig/data", True, id="same-name-elsewhere"),
+    ],
+)
+def test_what_a_boot_does_not_read_counts_by_its_name_only(root: Path, folder: str, counts: bool) -> None:
+    (root / folder).mkdir(parents=True)
+    before = disks.digest(root)
+    (root / folder / "file").write_text("1")
+    assert (disks.digest(root) != before) is counts
+    shutil.rmtree(root / folder)
+    assert disks.digest(root) != before
+
+
+def test_of_a_whole_tree_sizes_stand_for_contents(root: Path) -> None:
+    tree = root / f"srv/containerless/rig/trees/{'a' * 64}"
+    tree.mkdir(parents=True)
+    seen = []
+    for text in ("12", "34", "5"):
+        (tree / "file").write_text(text)
+        seen.append(disks.digest(root))
+    assert seen[0] == seen[1] != seen[2]
 
 
 def test_the_rest_of_the_disk_and_a_rewritten_file_do_not(root: Path) -> None:
