@@ -197,7 +197,8 @@ def main() -> None:
     except ContainerlessError as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:
-        module.fail_json(msg=f"{exc.strerror}: {exc.filename} (is become: true set?)", exception=exc)
+        hint = " (is become: true set?)" if isinstance(exc, PermissionError) else ""
+        module.fail_json(msg=f"{exc.strerror}: {exc.filename}{hint}", exception=exc)
     module.exit_json(**result)
 
 
