@@ -105,9 +105,10 @@ class Campaign:
     def add(self, name: str, make: Callable[[], list[Kill]]) -> None:
         """Take the plan of a story from the record, or make it by a run without a kill."""
         plan = self.known.get(name) or make()
-        if name not in self.known:
-            self.write({"plan": [asdict(kill) for kill in plan], "name": name})
-        self.plans[name] = kills.brief(plan) if self.options.brief and name in stories.NAMES else plan
+        with self.lock:
+            if name not in self.known:
+                self.write({"plan": [asdict(kill) for kill in plan], "name": name})
+            self.plans[name] = kills.brief(plan) if self.options.brief and name in stories.NAMES else plan
         print(f"{name}: {len(self.plans[name])} kills", flush=True)
 
     def open(self, names: Sequence[str]) -> list[Kill]:
@@ -173,8 +174,19 @@ def tried(kill: Kill, attempt: Callable[[Kill], Verdict]) -> Verdict:
 def on_hosts(campaign: Campaign, benches: Sequence[Bench], told: Sequence[Mapping[str, Story]]) -> None:
     """Kill the module, on all machines at once."""
     names = [name for name in campaign.options.only if name in stories.NAMES]
-    for name in names:
-        campaign.add(name, partial(host_plan, benches[0], told[0][name]))
+    free: queue.Queue[int] = queue.Queue()
+    for number in range(len(benches)):
+        free.put(number)
+
+    def plan(name: str) -> None:
+        number = free.get()
+        try:
+            campaign.add(name, partial(host_plan, benches[number], told[number][name]))
+        finally:
+            free.put(number)
+
+    with ThreadPoolExecutor(len(benches)) as pool:
+        list(pool.map(plan, names))
     todo: queue.Queue[Kill] = queue.Queue()
     for kill in kills.spread(campaign.open(names)):
         todo.put(kill)
