@@ -71,6 +71,24 @@ class Host:
         )
         self.put(text.encode(), f"/etc/nginx/conf.d/{self.app}.conf")
         self.sh("nginx -q -t && systemctl enable --quiet nginx && systemctl reload-or-restart nginx")
+        # A worker of before closes the connections that its clients keep; one with websockets stays as long as they do.
+        waiting = "while grep -qs 'worker process is shuttin[g]' /proc/[0-9]*/cmdline; do sleep 0.05; done"
+        self.sh(f"sleep 0.3; timeout 10 sh -c {shlex.quote(waiting)} || :")
+
+    def postgresql(self) -> str:
+        """Start the server with the app's role and database; return RIG_DATABASE for the release's env.
+
+        The sandbox has to show the socket: app_sandbox_bind_read_only=["/run/postgresql"].
+        """
+        user = f"cl-{self.app}"
+        self.sh(
+            "systemctl enable --quiet --now postgresql; cd /\n"
+            # What is there already is fine; the last line shows whether it is.
+            f"runuser -u postgres -- createuser {user} || :\n"
+            f"runuser -u postgres -- createdb --owner {user} {self.app} || :\n"
+            f"runuser -u postgres -- psql -qtc 'set role \"{user}\"' {self.app}"
+        )
+        return f"postgresql://{user}@/{self.app}?host=/run/postgresql"
 
 
 def inventory(folder: Path, settings: Mapping[str, Any]) -> Path:

@@ -82,24 +82,34 @@ class Client:
         """Send one request and record what became of it."""
         start = time.monotonic()
         status, error, release = 0, "", ""
+        kept = self._kept()
         try:
             async with asyncio.timeout(self.timeout):
-                answer = await self._exchange(ask)
+                answer = await self._exchange(ask, kept)
             status, release = answer.status, answer.headers.get("x-release", "")
         except (OSError, ValueError, EOFError, asyncio.LimitOverrunError) as exc:
-            error = type(exc).__name__
+            error = type(exc).__name__ + (" on a kept connection" if kept else "")
         return Sample(due, start, time.monotonic() - due, ask.path, status, error, release)
 
-    async def _exchange(self, ask: Ask) -> Answer:
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(*self.address)
-        kept = False
+    def _kept(self) -> Connection | None:
+        """Return a connection that the proxy has not closed yet."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
+
+    async def _exchange(self, ask: Ask, kept: Connection | None) -> Answer:
+        reader, writer = kept or await asyncio.open_connection(*self.address)
+        keep = False
         try:
             writer.write(ask.bytes(self.domain, reuse=self.reuse))
             answer = parse_head(await reader.readuntil(b"\r\n\r\n"))
             await _body(reader, answer)
-            kept = self.reuse and not answer.closes
+            keep = self.reuse and not answer.closes
         finally:
-            if kept:
+            if keep:
                 self._idle.append((reader, writer))
             else:
                 writer.close()

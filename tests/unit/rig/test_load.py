@@ -24,6 +24,7 @@ class Server:
 
     def __init__(self, *answers: tuple[float, bytes]) -> None:
         self.answers, self.connections, self.heads = answers, 0, [b""][:0]
+        self.hangs_up = False
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -33,7 +34,7 @@ class Server:
                 wait, answer = self.answers[(len(self.heads) - 1) % len(self.answers)]
                 await asyncio.sleep(wait)
                 writer.write(answer)
-                if not answer or b"Connection: close" in answer + self.heads[-1]:
+                if self.hangs_up or not answer or b"Connection: close" in answer + self.heads[-1]:
                     break
         writer.close()
 
@@ -114,6 +115,23 @@ def test_each_request_has_a_connection_of_its_own_otherwise():
 def test_what_went_wrong_is_recorded(answer, status, error):
     (sample,) = ask(Server(answer), 1, reuse=True, timeout=0.3)
     assert (sample.status, sample.error, sample.good) == (status, error, False)
+
+
+def test_connection_that_the_proxy_closed_is_not_asked_again():
+    async def run(address: tuple[str, int]) -> list[t.Any]:
+        client = Client(address, reuse=True)
+        samples = [await client.ask(Ask(), time.monotonic())]
+        while not client._idle[0][0].at_eof():
+            await asyncio.sleep(0.01)
+        samples.append(await client.ask(Ask(), time.monotonic()))
+        client.close()
+        return samples
+
+    server = Server((0, OK))
+    server.hangs_up = True
+    with server.running() as address:
+        assert all(sample.good for sample in asyncio.run(run(address)))
+    assert server.connections == 2
 
 
 def test_nobody_listens():
