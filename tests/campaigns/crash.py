@@ -49,7 +49,7 @@ ON_HOST = """\
 The module is killed at each effect: at what others can see, which is a file that gets or loses its name below our
 folders, and a program that is run. A run without a kill names them all, by audit events of Python, so the code has no
 hooks for it. The kill comes before the effect (the new file stands beside, without its name) and, for systemctl where
-it waits for what it began, also while it runs. A line of code with more than six effects in one step is a loop: its
+it waits for what it began, also while it runs. A line of code with more than three effects in one step is a loop: its
 first, middle and last turn are hit. Then the next run, a reboot or the host alone (dead man's switch, timers) sets it
 right, in turns. `hold` stops the old release before it starts the new one; requests wait."""
 FROM_CONTROL = """\

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 #: A line of code that has more effects than this in one step is a loop: its first, middle and last turn stand for all.
-LOOP = 6
+LOOP = 3
 #: What a host left behind is set right by: the next run, the next boot, or nobody at all.
 WAYS = ("next", "boot", "alone")
 #: Programs that wait for what they began: killed beside one, a run leaves it going on. Others are over at once.
@@ -44,9 +44,10 @@ class Kill:
 
 
 def durable(effects: Sequence[Effect]) -> list[Effect]:
-    """Leave out what only looks, and the writing of a file that is renamed next: the kill comes before the rename."""
-    renamed = {f"{effect.path}.new" for effect in effects if effect.kind == "rename"}
-    return [each for each in effects if each.kind != "look" and not (each.kind != "rename" and each.path in renamed)]
+    """Leave out what only looks, and the making of a file that is renamed next: the kill comes before the rename."""
+    return [
+        each for each in effects if each.kind == "rename" or not (each.kind == "look" or each.path.endswith(".new"))
+    ]
 
 
 def turns(effects: Sequence[Effect]) -> list[Effect]:
