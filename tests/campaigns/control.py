@@ -35,8 +35,10 @@ WAITS = {
 MIDDLE = 0.6
 #: Seconds in which a host has to be at rest when its control node is gone.
 REST = 60
+#: Seconds in which what was sent to a host before the kill begins there.
+STRAY = 0.5
 MARK = "CONTAINERLESS_CAMPAIGN"
-TASK = re.compile(r"^TASK \[(?P<name>.+?)\] \*")
+TASK = re.compile(r"^TASK \[(?:\S+ : )?(?P<name>.+?)\] \*")
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,10 @@ class Control:
         return found
 
     def attempt(self, kill: Kill) -> Verdict:
-        """Kill once; what serves is whole; then the hosts rest or not, and the next run brings all of them together."""
+        """Kill once; what serves is whole; then the hosts rest or not, and the next run brings all of them together.
+
+        Where the hosts were not reached yet, all is as it was and there is nothing to bring together.
+        """
         self._each(kill.story, lambda bench: bench.restore("v1", bare="Stage" in kill.effect))
         begin = time.monotonic()
         verdict = Verdict(kill, reached=False, way=kill.way)
@@ -150,7 +155,10 @@ class Control:
                 verdict.serving = self._serving(kill.story)
                 if kill.way == "alone":
                     verdict.serving += self._rest(kill.story)
-                verdict.ending, verdict.release = self._next(kill.story)
+                if self._untouched(kill.story):
+                    verdict.way = "untouched"
+                else:
+                    verdict.ending, verdict.release = self._next(kill.story)
         verdict.asked = sum(len(load.samples) for load in loads)
         verdict.failed = sum(len(load.failed()) for load in loads)
         verdict.seconds = round(time.monotonic() - begin, 2)
@@ -185,6 +193,15 @@ class Control:
             return [*serving(story, now), *mixed, *busy]
 
         return self._gather(name, rest)
+
+    def _untouched(self, name: str) -> bool:
+        """Say whether every host is whole on the old release, with nothing begun."""
+        time.sleep(STRAY)
+        ends = self._each(name, lambda bench: bench.look("settled", "0"))
+        whole = [
+            not end["complaints"] and end["release"] == story.old for end, story in zip(ends, self.told, strict=False)
+        ]
+        return all(whole)
 
     def _next(self, name: str) -> tuple[list[str], str]:
         """Run the release again: every host has to end in it, with nothing left."""

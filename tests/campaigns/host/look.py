@@ -171,6 +171,7 @@ def complaints(app: App) -> list[str]:
     if not number:
         return ["nothing is active"]
     return [
+        *(["lock: somebody is at work"] if is_locked(app) else []),
         *files(app),
         *ledger(app),
         *closed(app, number),
