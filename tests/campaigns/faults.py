@@ -213,10 +213,32 @@ def late(trial: Trial) -> list[dict[str, Any]]:
     return [{"failed": "; ".join(seen)}] if seen else plain(trial)
 
 
+def reboot_with(place: str) -> Callable[[Trial], list[dict[str, Any]]]:
+    """The host boots with a file system that lets nobody write: what is live comes up all the same."""
+
+    def meet(trial: Trial) -> list[dict[str, Any]]:
+        unit = trial.sh(f"systemd-escape --path --suffix=mount {place}").strip()
+        text = f"[Mount]\nWhat={place}\nWhere={place}\nOptions=bind,ro\n[Install]\nWantedBy=local-fs.target\n"
+        trial.machine.sh(f"cat > /etc/systemd/system/{unit}; systemctl enable --quiet {unit}", stdin=text)
+        trial.later(f"systemctl disable --quiet {unit}; umount {place}")
+        trial.machine.start()
+        with Load(trial.machine.address, rate=10, timeout=5) as load:
+            deadline = time.monotonic() + 30
+            while not any(sample.good for sample in list(load.samples)) and time.monotonic() < deadline:
+                time.sleep(0.2)
+        if not any(sample.good for sample in load.samples):
+            said = trial.sh("journalctl -n 5 -o cat -u containerless-rig", check=False)
+            return [{"failed": f"the site did not come up: {said}"}]
+        return plain(trial)
+
+    return meet
+
+
 def too_early(trial: Trial) -> list[dict[str, Any]]:
     """A release comes while /srv is not there yet."""
     trial.sh(LATE)
     trial.machine.start()
+    time.sleep(2)  # systemd takes commands by then, and four seconds are left
     results = plain(trial)
     for command in ("containerless status rig", "findmnt /srv"):
         trial.later(f"until {command} > /dev/null; do sleep 0.2; done")
@@ -225,7 +247,7 @@ def too_early(trial: Trial) -> list[dict[str, Any]]:
 
 SRV, VAR = ("/srv", 120, 0), (STATE, 8, 0)
 FULL = "No space left|not enough disk|disk is full"
-READ_ONLY = "read-only"
+READ_ONLY = "[Rr]ead-only"
 FAULTS = (
     Fault("/srv is full", before(lambda t: t.fill("/srv", LITTLE)), (REFUSED,), "not enough disk below /srv", (SRV,)),
     Fault(
@@ -257,12 +279,14 @@ FAULTS = (
     Fault("/srv is read-only", before(lambda t: t.protect("/srv")), (REFUSED,), READ_ONLY),
     Fault("/etc is read-only", before(lambda t: t.protect("/etc")), (REFUSED,), READ_ONLY),
     Fault(f"{STATE} is read-only", before(lambda t: t.protect(STATE)), (REFUSED,), READ_ONLY),
-    Fault("/srv becomes read-only", during("staged/unpack", lambda t: t.protect("/srv")), UNPACKING, "[Rr]ead-only"),
+    Fault("/srv becomes read-only", during("staged/unpack", lambda t: t.protect("/srv")), UNPACKING, READ_ONLY),
     Fault(
         f"{STATE} becomes read-only", during("activated/health", lambda t: t.protect(STATE)), (UNDONE,), "[Rr]ead-only"
     ),
     Fault("/srv is mounted late", late, (DONE,), silent=True),
     Fault("a release before /srv is mounted", too_early, (REFUSED,), "/srv", silent=True),
+    Fault("a boot with /srv read-only", reboot_with("/srv"), (REFUSED,), READ_ONLY, silent=True),
+    Fault(f"a boot with {STATE} read-only", reboot_with(STATE), (REFUSED,), READ_ONLY, silent=True),
     Fault("systemd is busy", busy, (DONE,)),
     Fault("systemd stands still for 40 s", during("activated/start", lambda t: stand_still(t, 40)), (DONE, UNDONE)),
     Fault("clock a day back in the watch", during("activated/watch", lambda t: jump(t, "1 day ago")), (DONE,), vm=True),

@@ -27,8 +27,8 @@ _STILL_WRITES = ("os.truncate", "os.chmod")
 class Halts:
     """Names the points in their order: call/step, and what was changed where it is not the journal."""
 
-    def __init__(self, app: str, only: str) -> None:
-        self.folder = f"/var/lib/containerless/{app}"
+    def __init__(self, folder: str, only: str) -> None:
+        self.folder = folder
         self.only, self.call, self.step = only, "", "begin"
         self.changed = ""
         self.seen: dict[str, int] = {}
@@ -40,11 +40,9 @@ class Halts:
             return
         self.is_on = False  # what follows has events too
         try:
-            change = self.change(event, args)
-            if self.changed and not change and not self.still(event, args):
-                self.halt(self.changed)
-                self.changed = ""
-            self.changed = change or self.changed
+            if not self.still(event, args):
+                self.settle()
+            self.changed = self.change(event, args) or self.changed
         finally:
             self.is_on = True
 
@@ -64,6 +62,12 @@ class Halts:
     def still(self, event: str, args: tuple[t.Any, ...]) -> bool:
         """Say whether the change is still being made: the folder is flushed, the line is written."""
         return event in _STILL_WRITES or (event == "open" and args[0] == self.folder)
+
+    def settle(self) -> None:
+        """Halt after what was changed last."""
+        if self.changed:
+            self.halt(self.changed)
+            self.changed = ""
 
     def halt(self, what: str) -> None:
         name = f"{self.call}/{self.step}" + ("" if what == "journal" else f" {what}")
@@ -106,12 +110,12 @@ def main(path: str, only: str = "") -> None:
         job = json.load(handle)
     sys.dont_write_bytecode = True
     sys.path.insert(0, job["rooms"])
-    halts = Halts(job["app"], only)
+    halts = Halts(job.get("folder", f"/var/lib/containerless/{job['app']}"), only)
     sys.addaudithook(halts.hook)
     results: list[dict[str, t.Any]] = []
     for call in job["calls"]:
         results.append(perform(halts, call))
-        halts.changed = ""
+        halts.settle()
         # Nothing to release: the other calls would have nothing to go on with.
         if "failed" in results[-1] or not results[-1].get("changed"):
             break
