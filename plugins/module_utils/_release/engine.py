@@ -227,10 +227,9 @@ class Engine:
     def _kept(self) -> set[str]:
         options = self.state.host_options()
         active = self.state.active.activation if self.state.active else None
-        left = self.state.journal
-        used = {ref.release for ref in (left.origin, left.target) if ref} if left else set()
-        running = self.systemd.activations()
-        used |= {entry.release for number, entry in ledger.states(self.state.entries).items() if number in running}
+        # With units: what is under way, what it may go back to, and what still answers.
+        known = self.systemd.activations()
+        used = {entry.release for number, entry in ledger.states(self.state.entries).items() if number in known}
         return retention.kept(self.state.entries, active, options["keep"], options["pinned"]) | used
 
     def rollback_target(self, to: str) -> ledger.Entry:

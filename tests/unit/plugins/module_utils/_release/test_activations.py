@@ -174,14 +174,14 @@ def test_a_process_that_ends_after_the_flip_is_seen(
     one.start(stored(), REF)
     host.shown[f"containerless-shop-{process}@1.service"] = shown
     with pytest.raises(health.HealthError, match=message):
-        one.watch(stored(), REF, 3600, 100)
+        one.watch(stored(), REF, 10, 100)
 
 
 def test_bad_answers_after_the_flip_are_judged_by_the_check_of_the_release(one: Activations, host: Host) -> None:
     host.respond = lambda _number: answer(200, **{"Containerless-Release": "another"})
     one.start(stored(), REF)
     with pytest.raises(health.HealthError, match="2 of 2 answers .* answered by release another"):
-        one.watch(stored(), REF, 3600, 0)
+        one.watch(stored(), REF, 10, 0)
 
 
 def test_a_release_that_goes_on_well_is_let_pass(one: Activations, host: Host) -> None:

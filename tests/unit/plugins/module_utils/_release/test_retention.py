@@ -57,6 +57,7 @@ KEPT = [
     ("a:good b:failed", 1, 2, "b", "a"),
     # one tree is one place, whatever configurations it had
     ("a:good b1:good b2:good b3:good c:good", 5, 2, "", "b1 b2 b3 c"),
+    ("a:good b1:good c1:good c2:good", 4, 2, "", "b1 c1 c2"),
     # after a rollback: what is live, what is before it, and the newest ones
     ("a:good b:good c:good b:good", 4, 1, "", "a b"),
     ("a:good b:good c:good b:good", 4, 2, "", "a b c"),
