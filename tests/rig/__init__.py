@@ -8,8 +8,9 @@
         host = rig.publish("v1", "v2").hosts[0]         # built once, kept below .cache/rig
         rig.release("v1").check()                       # a playbook: rc, output, recap, started, seconds
         with Load(host.address, rate=50) as load:       # open loop through nginx, in a thread
+            rig.release("v1", env={"RIG_COLOUR": "red"}).check()
             bad = rig.release("v2", env={"RIG_FAULT": "import"}, app_release_health_timeout=5)
-            back = rig.rollback()
+            back = rig.rollback().check()
         print(bad.rc, summary(load.samples, back.started, back.ended), load.failed())
         print(host.sh("containerless status rig").stdout)
 
@@ -20,7 +21,8 @@ Run it by `tools/run python -m ansible_collections.containerless.django.tests.ri
   gunicorn come by GUNICORN_CMD_ARGS. Each answer names its release in X-Release.
 - `Rig(hosts=3, image="debian13", backend="qemu", settings={...})`: settings are variables of the inventory.
 - `rig.play("release", **extra)` runs any playbook of the collection; `extra` are extra vars.
-- `host.proxy(keepalive=True, backup=True)` writes nginx anew; `host.put(path or bytes, dest)` copies a file.
+- `host.proxy(keepalive=True, backup=True)` writes nginx anew; `host.put(path or bytes, dest)` copies a file;
+  `host.postgresql()` starts a database and returns RIG_DATABASE.
 - `Sockets` holds websockets open (tag asgi); `capacity` measures what a host can answer.
 - `driver.Driver` calls the engine on the host without Ansible.
 """
