@@ -9,7 +9,7 @@
         rig.release("v1").check()                       # a playbook: rc, output, recap, started, seconds
         with Load(host.address, rate=50) as load:       # open loop through nginx, in a thread
             rig.release("v1", env={"RIG_COLOUR": "red"}).check()
-            bad = rig.release("v2", env={"RIG_FAULT": "import"}, app_release_health_timeout=5)
+            bad = rig.release("v1", env={"RIG_FAULT": "import"}, app_release_health_timeout=5)
             back = rig.rollback().check()
         print(bad.rc, summary(load.samples, back.started, back.ended), load.failed())
         print(host.sh("containerless status rig").stdout)
