@@ -50,9 +50,14 @@ def recap(output: str) -> dict[str, dict[str, int]]:
     return {host: {name: int(number) for name, number in pairs} for host, pairs in counts.items()}
 
 
+def command(playbook: str, inventory: Path, extra: Mapping[str, Any], *options: str) -> list[str]:
+    """Return the argv of a playbook with extra vars."""
+    return ["ansible-playbook", "-i", str(inventory), playbook, "-e", json.dumps(dict(extra)), *options]
+
+
 def play(playbook: str, inventory: Path, extra: Mapping[str, Any], *options: str) -> Played:
     """Run a playbook with extra vars; its output also goes into ansible.log beside the inventory."""
-    argv = ["ansible-playbook", "-i", str(inventory), playbook, "-e", json.dumps(dict(extra)), *options]
+    argv = command(playbook, inventory, extra, *options)
     started = time.monotonic()
     done = subprocess.run(
         argv,
