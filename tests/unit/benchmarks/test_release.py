@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.containerless.django.tests.benchmarks import index, traffic
-from ansible_collections.containerless.django.tests.benchmarks.back import breakdown
+from ansible_collections.containerless.django.tests.benchmarks.back import add, breakdown
 from ansible_collections.containerless.django.tests.benchmarks.figures import Bar, Sample
 from ansible_collections.containerless.django.tests.benchmarks.outcome import Outcome
 from ansible_collections.containerless.django.tests.benchmarks.peers import Run
@@ -117,3 +117,10 @@ def test_a_section_holds_when_all_its_rows_do(measured: int, held: bool) -> None
 
 def test_a_section_without_rows_holds_nothing() -> None:
     assert not Outcome().held
+
+
+def test_a_rollback_is_held_against_the_bare_start() -> None:
+    outcome = Outcome()
+    add(outcome, [{"seconds": 1.0}, {"seconds": 1.2}], [{"seconds": 1.1}, {"seconds": 1.3}], [4.0, 4.6])
+    assert [row.held for row in outcome.rows] == [True]
+    assert [(count.measured, str(count.bar), count.held) for count in outcome.counts] == [(4.3, "<= 4.2", False)]
