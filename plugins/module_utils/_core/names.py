@@ -277,6 +277,11 @@ class Layout:
         """Name, without its kind, of the transient timer that takes back what nobody confirms."""
         return f"{PREFIX}-{self.app}-deadman"
 
+    @property
+    def gate(self) -> str:
+        """Name, without its kind, of the transient service that web starts after: while it starts, no request does."""
+        return f"{PREFIX}-{self.app}-gate"
+
     def drainer(self, activation: int) -> str:
         """Name, without its kind, of the transient timer that ends an activation which is no longer live."""
         return f"{PREFIX}-{self.app}-drain-{check_activation(activation)}"

@@ -57,7 +57,7 @@ class Activations:
 
     def verify(self, stored: Stored, ref: Ref) -> dict[str, float]:
         """Have systemd check the units as it reads them; return each process's exposure. Raises above the limit."""
-        names = self._installed(ref, "service")
+        names = self.systemd.installed(ref.activation)
         exposure.verify(self.systemd.run, [os.path.join(self.layout.units, name) for name in names])
         scores: dict[str, float] = {}
         for process in sorted({process for process, _instance in stored.instances}):
@@ -114,6 +114,7 @@ class Activations:
 
     def start(self, stored: Stored, ref: Ref, *, workers: bool = True) -> None:
         """Start the private socket and the processes; nothing waits for them here."""
+        self.systemd.end(self.layout.gate)
         self.open_socket(ref)
         wanted = [unit for process, unit in self._processes(stored, ref) if workers or process == WEB]
         self.systemd.start(*wanted, block=False)
@@ -196,7 +197,11 @@ class Activations:
         files.link(f"trees/{active.content_id}", self.layout.current)
 
     def hold(self, stored: Stored, origin: Ref, target: Ref) -> None:
-        """Let new requests wait at the target's socket, and stop the origin when it has answered what it took."""
+        """Let new requests wait at the target's socket, and stop the origin when it has answered what it took.
+
+        A request that comes to a socket starts its service; behind the gate that waits for `start`.
+        """
+        self.systemd.begin(self.layout.gate, f"{self.layout.app}: requests wait")
         self.open_socket(target)
         self._lead(target, target)
         self._empty_queue(stored, origin)

@@ -58,7 +58,8 @@ class Recovery:
 
     def _undo(self, left: Journal, reason: str, verdict: str) -> None:
         self._close(verdict, left.target, reason)
-        self.activations.kill_web(left.target)
+        if not left.held:
+            self.activations.kill_web(left.target)
         self._publish_static()
 
     def _revert(self, left: Journal, reason: str, _verdict: str) -> None:

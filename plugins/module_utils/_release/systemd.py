@@ -143,6 +143,18 @@ class Systemd:
             self.run(["systemctl", "stop", f"{name}.timer", f"{name}.service"])
             self._do(*told)
 
+    def begin(self, name: str, description: str) -> None:
+        """Have a service that goes on starting until `end`: whatever comes After= it waits for that."""
+        told = ["systemd-run", "--quiet", "--collect", "--no-block", "--service-type=oneshot", f"--unit={name}"]
+        told += [f"--description={description}", "--", "sleep", "86400"]
+        if self.run(told)[0] != 0:
+            self.end(name)  # most likely it is there already
+            self._do(*told)
+
+    def end(self, name: str) -> None:
+        """Let what waits for it go on; one that is not there is fine."""
+        self.stop(f"{name}.service")
+
     def never(self, name: str) -> None:
         """Take back what `after` put off; one that runs already runs on, it may be the caller."""
         self.run(["systemctl", "stop", "--quiet", f"{name}.timer"])

@@ -292,8 +292,8 @@ def test_further_instances_share_the_socket_of_the_first(templates: Templates, c
     first, second = units["containerless-shop-web@.service"], units["containerless-shop-web.2@.service"]
     assert [name for name in units if "worker" in name or "web.3" in name] == []
     assert (settings_of(first, "Sockets"), settings_of(second, "Sockets")) == ([], ["containerless-shop-web@%i.socket"])
-    for key in ("Requires", "After"):
-        assert settings_of(first, key) == settings_of(second, key) == ["containerless-shop-web@%i.socket"]
+    for key, more in (("Requires", []), ("After", ["containerless-shop-gate.service"])):
+        assert settings_of(first, key) == settings_of(second, key) == ["containerless-shop-web@%i.socket", *more]
     assert settings_of(first, "ExecStart") == settings_of(second, "ExecStart")
     numbers = [settings_of(text, "Environment")[-1] for text in (first, second)]
     assert numbers == ["CONTAINERLESS_INSTANCE=1", "CONTAINERLESS_INSTANCE=2"]
