@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..rig import APP, Host, Load, Rig
+from ..rig import APP, Host, Load, Rig, summary
 from ..rig.driver import PLACE, Driver
 from .kills import Effect, Kill
 
@@ -32,7 +33,8 @@ class Story:
     """Something that is done to a host and killed on the way.
 
     `saved` is the state that it starts from, `before` runs unharmed, `calls` are killed; with `timer` it is what the
-    host itself does then that is killed. `again` is the next run.
+    host itself does then that is killed. `again` is the next run. `held`: requests wait at a socket that may be taken
+    away, so the proxy has the backup server of the documented example.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Story:
     calls: Sequence[Call]
     again: Sequence[Call]
     timer: bool = False
+    held: bool = False
 
 
 @dataclass
@@ -58,20 +61,32 @@ class Verdict:
     seconds: float = 0.0
     serving: list[str] = field(default_factory=list)
     ending: list[str] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
 
     @property
     def fault(self) -> str:
         told = [*self.serving, *self.ending]
-        return "; ".join([*([f"{self.failed} failed requests"] if self.failed else []), *told])
+        return "; ".join([*([f"{self.failed} failed requests {self.reasons}"] if self.failed else []), *told])
+
+    def count(self, *loads: Load) -> None:
+        """Take what clients saw."""
+        seen = [summary(load.samples) for load in loads]
+        self.asked, self.failed = sum(each.count for each in seen), sum(each.failed for each in seen)
+        self.reasons = dict(sum((Counter(each.reasons) for each in seen), Counter()))
 
 
 class Bench:
     """One host with the engine beside its tool, and the scripts that kill and look."""
 
     def __init__(self, rig: Rig, host: Host) -> None:
-        self.host, self.driver = host, Driver(rig, host)
+        self.host, self.driver, self.backup = host, Driver(rig, host), False
         for script in ("killer", "look", "switch"):
             host.put((HERE / f"host/{script}.py").read_bytes(), f"{PLACE}/{script}.py")
+
+    def proxy(self, backup: bool) -> None:
+        if backup != self.backup:
+            self.host.proxy(backup=backup)
+            self.backup = backup
 
     def look(self, verb: str, *words: str) -> dict[str, Any]:
         """Ask look.py on the host."""
@@ -138,6 +153,7 @@ class Bench:
     def attempt(self, story: Story, kill: Kill) -> Verdict:
         """Kill once; look at what is live, let it be set right, and look again."""
         self.restore(story.saved, bare=kill.step == "unpack")
+        self.proxy(story.held)
         begin = time.monotonic()
         with Load(self.host.address, rate=RATE) as load:
             told = self.perform(story, kill)
@@ -150,7 +166,7 @@ class Bench:
                 if verdict.way == "boot":
                     load.stop()
                 verdict.ending, verdict.release = self.set_right(story, verdict.way, now)
-        verdict.asked, verdict.failed = len(load.samples), len(load.failed())
+        verdict.count(load)
         verdict.seconds = round(time.monotonic() - begin, 2)
         return verdict
 

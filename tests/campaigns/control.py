@@ -159,8 +159,7 @@ class Control:
                     verdict.way = "untouched"
                 else:
                     verdict.ending, verdict.release = self._next(kill.story)
-        verdict.asked = sum(len(load.samples) for load in loads)
-        verdict.failed = sum(len(load.failed()) for load in loads)
+        verdict.count(*loads)
         verdict.seconds = round(time.monotonic() - begin, 2)
         return verdict
 

@@ -27,7 +27,7 @@ def prepare(bench: Bench) -> dict[str, Story]:
     return {
         "release": Story("release", "v1", old, new, [], second, again),
         "rollback": Story("rollback", "v2", new, old, [], back, back),
-        "hold": Story("hold", "v1", old, new, held[:1], held[1:2], again),
+        "hold": Story("hold", "v1", old, new, held[:1], held[1:2], again, held=True),
         "expire": Story("expire", "v1", old, new, second[:2], [], again, timer=True),
         "drain": Story("drain", "v1", old, new, second, [], again, timer=True),
     }
