@@ -17,7 +17,21 @@ from dataclasses import asdict, replace
 
 from .._core.errors import ContainerlessError
 from .._core.names import Layout
-from . import database, deadman, evidence, files, journal, lease, ledger, leftovers, plan, retention, staging, static
+from . import (
+    database,
+    deadman,
+    evidence,
+    files,
+    journal,
+    lease,
+    ledger,
+    leftovers,
+    plan,
+    processes,
+    retention,
+    staging,
+    static,
+)
 from .activations import Activations
 from .desired import Desired, Outcome, Policy
 from .evidence import ReleaseFailed
@@ -454,7 +468,8 @@ class Engine:
     def _longest(self, stored: Stored) -> float:
         """Return the seconds that an activation may take up to its commit."""
         config = stored.config
-        longest = config["start_timeout"] + config["health"]["timeout"] + config["health"]["stay_up"] + 60
+        checks = 1 + len(processes.commands(stored.manifest, config))
+        longest = config["start_timeout"] + checks * config["health"]["timeout"] + config["health"]["stay_up"] + 60
         return float(longest + (config["task_timeout"] if self._journal.pending else 0))
 
     def _fail(self, exc: Exception) -> ReleaseFailed:

@@ -91,6 +91,7 @@ def observe(state: State, systemd: Systemd, content_id: str, secrets: dict[str, 
         live=state.active.release if state.active else None,
         running=running(state, systemd),
         good=state.active is not None and state.is_good(state.active),
+        same_tree=state.active is not None and state.active.content_id == content_id,
         has_tree=os.path.isdir(state.layout.tree(content_id)),
         stale_secrets=tuple(sorted(name for name, value in secrets.items() if known.get(name) != value)),
     )

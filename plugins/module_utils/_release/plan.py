@@ -17,12 +17,14 @@ from .._core.errors import ContainerlessError
 class Observed:
     """What the host has: `live` is the active release, `running` whether all of it is up behind web.sock.
 
-    `good`: it was confirmed; one that a migration left no way back from may be live and not good.
+    `good`: it was confirmed; one that a migration left no way back from may be live and not good. `same_tree`: it runs
+    the variant that this host would be given now, which an upgrade of the host may change.
     """
 
     live: str | None
     running: bool
     good: bool
+    same_tree: bool
     has_tree: bool
     stale_secrets: tuple[str, ...]
 
@@ -50,12 +52,15 @@ def plan(observed: Observed, release: str) -> Plan:
         return _planned("release", "first release on this host", observed)
     if observed.live != release:
         return _planned("release", f"{observed.live} is live", observed)
-    if observed.stale_secrets:
-        return _planned("activate", f"changed secrets: {', '.join(observed.stale_secrets)}", observed)
-    if not observed.good:
-        return _planned("activate", "the release is live but was never confirmed", observed)
-    if not observed.running:
-        return _planned("activate", "the release is active but not all of it is running", observed)
+    again = (
+        (not observed.same_tree, "this host takes another variant now"),
+        (bool(observed.stale_secrets), f"changed secrets: {', '.join(observed.stale_secrets)}"),
+        (not observed.good, "the release is live but was never confirmed"),
+        (not observed.running, "the release is active but not all of it is running"),
+    )
+    for holds, reason in again:
+        if holds:
+            return _planned("activate", reason, observed)
     return Plan("none", "already live", not observed.has_tree)
 
 

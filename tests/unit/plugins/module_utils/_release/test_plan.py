@@ -20,20 +20,21 @@ ALL = ("preflight", "unpack", "stage", "verify", "arm", "migrate", "start", "hea
 FIRST = (*ALL, "finish")
 NEXT = (*ALL, "drain", "finish")
 
-# live, running, good, has the tree, stale secrets -> action, part of the reason, steps
+# live, running, good, same tree, has the tree, stale secrets -> action, part of the reason, steps
 PLANS: list[tuple[Observed, str, str, tuple[str, ...]]] = [
-    (Observed(None, False, False, False, ()), "release", "first release", FIRST),
-    (Observed(None, False, False, True, ()), "release", "first release", FIRST),
-    (Observed(None, False, False, False, ("KEY",)), "release", "first release", FIRST),
-    (Observed(OTHER, True, True, False, ()), "release", f"{OTHER} is live", NEXT),
-    (Observed(OTHER, False, True, True, ("KEY",)), "release", f"{OTHER} is live", NEXT),
-    (Observed(OTHER, True, False, True, ()), "release", f"{OTHER} is live", NEXT),
-    (Observed(WANTED, True, True, True, ()), "none", "already live", ()),
-    (Observed(WANTED, False, True, True, ()), "activate", "not all of it is running", NEXT),
-    (Observed(WANTED, True, True, True, ("KEY", "OTHER")), "activate", "changed secrets: KEY, OTHER", NEXT),
-    (Observed(WANTED, False, False, True, ("KEY",)), "activate", "changed secrets: KEY", NEXT),
-    (Observed(WANTED, True, False, True, ()), "activate", "never confirmed", NEXT),
-    (Observed(WANTED, False, False, True, ()), "activate", "never confirmed", NEXT),
+    (Observed(None, False, False, False, False, ()), "release", "first release", FIRST),
+    (Observed(None, False, False, False, True, ()), "release", "first release", FIRST),
+    (Observed(None, False, False, False, False, ("KEY",)), "release", "first release", FIRST),
+    (Observed(OTHER, True, True, True, False, ()), "release", f"{OTHER} is live", NEXT),
+    (Observed(OTHER, False, True, True, True, ("KEY",)), "release", f"{OTHER} is live", NEXT),
+    (Observed(OTHER, True, False, True, True, ()), "release", f"{OTHER} is live", NEXT),
+    (Observed(WANTED, True, True, True, True, ()), "none", "already live", ()),
+    (Observed(WANTED, True, True, False, True, ()), "activate", "another variant", NEXT),
+    (Observed(WANTED, False, True, True, True, ()), "activate", "not all of it is running", NEXT),
+    (Observed(WANTED, True, True, True, True, ("KEY", "OTHER")), "activate", "changed secrets: KEY, OTHER", NEXT),
+    (Observed(WANTED, False, False, True, True, ("KEY",)), "activate", "changed secrets: KEY", NEXT),
+    (Observed(WANTED, True, False, True, True, ()), "activate", "never confirmed", NEXT),
+    (Observed(WANTED, False, False, True, True, ()), "activate", "never confirmed", NEXT),
 ]
 
 
