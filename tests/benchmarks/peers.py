@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from ..rig.plays import recap
 from . import payload
 from .figures import Bar, Sample, compare
 from .outcome import Outcome
-from .timing import Failed, Progress, in_turns, measure
+from .timing import Failed, Progress, measure
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = "bench-peers"
@@ -33,6 +34,8 @@ RELEASE = "release of 30 MB, seconds"
 OURS, HELPER, CAPISTRANO = "ours", "deploy_helper", "capistrano"
 AGAINST = {HELPER: Bar(0.8), CAPISTRANO: Bar(0.6)}
 SESSIONS, TASKS, TASKS_OF_NOOP = Bar(6), Bar(8), Bar(4)
+#: Rounds that are enough where the computer is slow, and seconds after which they are.
+FEWEST, LONGEST = 5, 170
 _INCLUDED = re.compile(r"^included: .* for (.+)$", re.MULTILINE)
 _CAPISTRANO_DONE = re.compile(r"✔ \d\d ")
 _STARTED = "Starting session"
@@ -159,20 +162,29 @@ def _measure(peers: Peers, rounds: int, progress: Progress, outcome: Outcome) ->
     runs: dict[str, list[Run]] = {OURS: [], HELPER: [], CAPISTRANO: []}
     by = {OURS: peers.ours, HELPER: peers.deploy_helper, CAPISTRANO: peers.cap}
 
-    def once(name: str, tags: cycle[str]) -> Sample:
+    def once(name: str, tags: cycle[str]) -> None:
         runs[name].append(by[name](next(tags)))
-        return runs[name][-1].sample
 
-    turns: dict[str, Callable[[], Sample]] = {name: partial(once, name, cycle(payload.TAGS)) for name in by}
-    # As many rounds as versions: from then on each release sends, unpacks and removes one.
-    in_turns(turns, len(payload.TAGS), lambda said: progress.say(f"releases, warming, {said}"))
+    turns: dict[str, Callable[[], None]] = {name: partial(once, name, cycle(payload.TAGS)) for name in by}
+    # Until each version has been pruned once: from then on each release sends, unpacks and removes one.
+    for number in range(len(payload.TAGS)):
+        progress.say(f"releases, warming, round {number + 1} of {len(payload.TAGS)}")
+        for name in turns if number == 0 else (OURS,):
+            turns[name]()
     for found in runs.values():
         found.clear()
-    samples = in_turns(turns, rounds, lambda said: progress.say(f"releases, {said}"))
+    begin = time.monotonic()
+    for number in range(rounds):
+        if number >= FEWEST and time.monotonic() - begin > LONGEST:
+            break
+        progress.say(f"releases, round {number + 1} of {rounds}")
+        for turn in turns.values():
+            turn()
+    samples = {name: [run.sample for run in found] for name, found in runs.items()}
     for name, bar in AGAINST.items():
         row = compare(RELEASE, f"ours / {name}", samples[OURS], samples[name], by="wall", bar=bar)
         outcome.rows.append(row)
-    last = payload.TAGS[(rounds - 1) % len(payload.TAGS)]
+    last = payload.TAGS[(len(runs[OURS]) - 1) % len(payload.TAGS)]
     idle = [peers.ours(last) for _ in range(3)]
     _count(runs, idle, outcome)
     outcome.facts["SSH sessions, tasks of deploy_helper"] = _peer(runs[HELPER])
