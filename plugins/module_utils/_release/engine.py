@@ -60,6 +60,7 @@ class Engine:
         self.outcome = Outcome()
         self._secrets: dict[str, str] = {}
         self._lease = 0
+        self._finished = ""
 
     @contextlib.contextmanager
     def locked(self, *, take_over: bool = False, beside: bool = False) -> t.Iterator[None]:
@@ -188,8 +189,9 @@ class Engine:
 
     def rollback(self, to: str) -> Outcome:
         """Go back to a release of this host (`to`, or the last good one before the active one). No network."""
-        if self.outcome.recovered == "revert" and to in ("", self.state.active.release if self.state.active else ""):
-            # An unconfirmed release was live: taking it back was what is asked for.
+        live = self.state.active.release if self.state.active else ""
+        if to in ("", live) and (self.outcome.recovered == "revert" or self._finished == "rollback"):
+            # An unconfirmed release was taken back, or a rollback that died is done now: that is what is asked for.
             return self._done(t.cast("Ref", self.state.active))
         entry = self.rollback_target(to)
         target = Ref(ledger.next_activation(self.state.entries), entry.release, entry.content_id)
@@ -388,6 +390,7 @@ class Engine:
         recovery = self._recovery()
         recovery.serve(left, action)
         recovery.settle(left, action, f"interrupted at step {left.step}; {action} by run {self.run}")
+        self._finished = left.kind if action == "finish" else ""
         return action
 
     def _recovery(self) -> Recovery:
