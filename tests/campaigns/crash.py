@@ -247,7 +247,7 @@ def facts(campaign: Campaign, names: Sequence[str]) -> dict[str, str]:
 
 
 def close(campaign: Campaign) -> int:
-    """Print the tables, write the sections that are complete, return the exit code."""
+    """Print the tables, write the sections whose stories are all there, return the exit code."""
     codes = []
     for heading, words, known in (
         ("The module on the host", ON_HOST, stories.NAMES),
@@ -259,8 +259,8 @@ def close(campaign: Campaign) -> int:
         table = rows(campaign, names)
         faults = [f"{each.kill}: {each.fault}" for each in campaign.of(names) if each.reached and each.fault]
         codes.append(report.close(table, faults))
-        whole = not campaign.options.brief and not campaign.options.kill and len(names) == len(known)
-        if whole and all(name in campaign.plans for name in names) and not campaign.open(names):
+        whole = not campaign.options.brief and not campaign.options.kill and set(names) == set(known)
+        if whole and all(name in campaign.plans for name in names):
             report.write(PAGE, TITLE, INTRODUCTION, heading, report.section(table, facts(campaign, names), words))
     return max(codes, default=1)
 
