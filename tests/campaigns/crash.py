@@ -25,6 +25,7 @@ from functools import partial
 from typing import Any
 
 from ...plugins.module_utils._core import schemas
+from ...plugins.module_utils._release import tool
 from ...tools import bootstrap
 from ..rig import Rig
 from . import control, kills, report, stories
@@ -67,6 +68,7 @@ class Options:
     fresh: bool
     brief: bool
     carry: bool
+    table: bool
     kill: str
 
 
@@ -74,6 +76,7 @@ def read_options(argv: Sequence[str]) -> Options:
     parser = argparse.ArgumentParser(prog="make campaign-crash", description=__doc__)
     parser.add_argument("--only", action="append", default=[], choices=NAMES, help="a story; again for more of them")
     parser.add_argument("--minutes", type=float, default=0, help="end after so long; the next call goes on (0: never)")
+    parser.add_argument("--table", action="store_true", help="only sum up what was tried, without any machine")
     parser.add_argument("--fresh", action="store_true", help="forget what was tried before")
     parser.add_argument("--brief", action="store_true", help="one kill a step, and no page")
     parser.add_argument(
@@ -83,7 +86,8 @@ def read_options(argv: Sequence[str]) -> Options:
         "--kill", default="", help="only kills whose line contains this text, tried or not; and no page"
     )
     given = parser.parse_args(argv)
-    return Options(tuple(given.only) or NAMES, given.minutes, given.fresh, given.brief, given.carry, given.kill)
+    only = tuple(given.only) or NAMES
+    return Options(only, given.minutes, given.fresh, given.brief, given.carry, given.table, given.kill)
 
 
 @dataclass
@@ -123,7 +127,7 @@ class Campaign:
             return
         for line in RECORD.read_text(encoding="utf-8").splitlines():
             told = json.loads(line)
-            if "plan" in told and told["digest"] == digest:
+            if "plan" in told and (told["digest"] == digest or self.options.table):
                 self.known[told["name"]] = [Kill(**kill) for kill in told["plan"]]
             elif "verdict" in told and (told["digest"] == digest or self.options.carry):
                 self.digests.add(told["digest"])
@@ -270,6 +274,10 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if campaign.options.fresh:
         RECORD.unlink(missing_ok=True)
+    if campaign.options.table:
+        campaign.load(tool.pack(str(bootstrap.ROOT / "plugins/module_utils"))[0])
+        campaign.plans = {name: plan for name, plan in campaign.known.items() if name in campaign.options.only}
+        return close(campaign)
     with Rig("crash", hosts=HOSTS, settings=SHORT) as rig:
         rig.publish("v1", "v2")
         benches = [Bench(rig, host) for host in rig.hosts]

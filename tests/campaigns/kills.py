@@ -13,6 +13,8 @@ from itertools import groupby
 LOOP = 3
 #: What a host left behind is set right by: the next run, the next boot, or nobody at all.
 WAYS = ("next", "boot", "alone")
+#: What comes before the first line of the journal, and writes none.
+PREFLIGHT = "preflight"
 #: Programs that wait for what they began: killed beside one, a run leaves it going on. Others are over at once.
 _WAITS = re.compile(r": run systemctl (start|stop) (?!--no-block)")
 
@@ -69,7 +71,8 @@ def plan(story: str, effects: Sequence[Effect]) -> list[Kill]:
     found: list[Kill] = []
     for effect in turns(durable(effects)):
         for during in (False, True) if _WAITS.search(effect.name) else (False,):
-            found.append(Kill(story, effect.name, effect.step, during, WAYS[len(found) % len(WAYS)]))
+            step = PREFLIGHT if effect.step == "-" else effect.step
+            found.append(Kill(story, effect.name, step, during, WAYS[len(found) % len(WAYS)]))
     return found
 
 

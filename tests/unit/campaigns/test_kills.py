@@ -45,6 +45,11 @@ def test_a_program_that_waits_is_killed_before_and_beside_and_the_ways_on_take_t
     assert [kill.way for kill in found] == ["next", "boot", "alone", "next", "boot"]
 
 
+def test_what_comes_before_the_journal_is_the_preflight() -> None:
+    (kill,) = kills.plan("release", [effect("rename", "/journal", "-")])
+    assert kill.step == "preflight"
+
+
 def test_the_first_of_each_step_come_in_front() -> None:
     plan = [Kill("release", f"{step} {number}", step, False, "next") for step in ("arm", "hold") for number in range(2)]
     assert [kill.effect for kill in kills.spread(plan)] == ["arm 0", "hold 0", "arm 1", "hold 1"]
