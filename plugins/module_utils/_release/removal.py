@@ -23,6 +23,7 @@ def is_there(layout: Layout, systemd: Systemd, *, data: bool) -> bool:
 def remove(layout: Layout, systemd: Systemd, *, data: bool) -> None:
     """Stop and remove everything of an app; its data, its ledger and its user only when `data`."""
     deadman.disarm(layout, systemd)
+    systemd.end(layout.gate)
     for number in systemd.activations():
         systemd.never(layout.drainer(number))
         systemd.uninstall(number)
