@@ -18,7 +18,7 @@ import uuid
 from .._artifact import tree
 from .._core.errors import ContainerlessError
 from .._core.names import APP_NAME, PREFIX, Layout
-from . import hostinfo, manage, startable
+from . import hostinfo, manage, startable, tool
 from .desired import Policy
 from .engine import Engine
 from .evidence import ReleaseFailed
@@ -164,10 +164,14 @@ def _expire(options: argparse.Namespace) -> int:
 def _drain(options: argparse.Namespace) -> int:
     """End an activation that is no longer live, and remove what this host need not keep."""
     engine = _engine(options.app, "drained", lock_wait=0)
+    active = State.read(engine.layout).active
+    if active is not None and active.activation == options.activation:
+        raise ContainerlessError(f"activation {options.activation} is live; `{PREFIX} rollback {options.app}` ends it")
     engine.activations.end(options.activation)
     with contextlib.suppress(ContainerlessError), engine.locked(beside=True):
         # A run that holds the lock prunes after its own drain; one that only staged so far goes on afterwards.
         gone = engine.prune()
+        tool.prune(engine.layout)
         print(f"{options.app}: activation {options.activation} ended, {len(gone)} releases and trees removed")
     return 0
 

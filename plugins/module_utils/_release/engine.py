@@ -385,6 +385,7 @@ class Engine:
             leftovers.sweep(self.layout)  # of a process that died before its first line was written
         if left is None or left.run == self.run:
             return ""
+        left = self._as_the_schema_went(left)
         active = self.state.active
         action = journal.recovery(left, active.activation if active else None, self.state.is_good(left.target))
         recovery = self._recovery()
@@ -411,7 +412,19 @@ class Engine:
         if self.state.journal is not None:
             self._end(self.state.journal, "begun anew")
 
+    def _as_the_schema_went(self, left: Journal) -> Journal:
+        """Return the journal of a run that holds requests, one way when another host of the fleet has migrated."""
+        holds = left.policy.get("migrations") == "maintenance" and left.policy.get("overlap") == "overlap"
+        if not left.held or left.one_way or not holds:
+            return left
+        try:
+            after, _ = self.activations.compare(self._stored(left.target), left.target)
+        except ContainerlessError:
+            return left  # a database that does not answer now, or a boot: nothing says that the old code can't run
+        return replace(left, one_way=after is not None and not after.pending)
+
     def _end(self, left: Journal, reason: str) -> None:
+        left = self._as_the_schema_went(left)
         self.outcome.recovered = self._way_out(left)
         recovery = self._recovery()
         recovery.serve(left, self.outcome.recovered)

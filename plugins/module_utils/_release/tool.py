@@ -92,7 +92,7 @@ def _command(folder: str) -> bytes:
 def prune(layout: Layout) -> None:
     """Remove versions of the tool but the current one and the newest before it."""
     keep = {installed(layout), "current"}
-    names = [name for name in os.listdir(layout.tools) if name not in keep and not name.startswith(".")]
+    names = [name for name in files.names(layout.tools, "[^.].*") if name not in keep]
     older = sorted(names, key=lambda name: os.stat(f"{layout.tools}/{name}").st_mtime, reverse=True)
     for name in older[_OLDER_TOOLS:]:
         shutil.rmtree(f"{layout.tools}/{name}", ignore_errors=True)

@@ -235,6 +235,13 @@ def test_drain_ends_an_activation_and_prunes(
     assert_whole(host, wanted["3.0"].release_id)
 
 
+def test_drain_leaves_what_is_live_alone(host: Host, call: Call, releases: list[str]) -> None:
+    code, _out, err = call("drain", "shop", "2")
+    assert code == 1
+    assert "activation 2 is live" in err
+    assert 2 in host.webs
+
+
 def test_drain_leaves_what_is_under_way_alone(
     host: Host, call: Call, releases: list[str], wanted: dict[str, Desired]
 ) -> None:

@@ -523,6 +523,23 @@ def test_where_the_schema_went_nobody_goes_back(host: Host, old: str, wanted: di
 # Rollbacks.
 
 
+@pytest.mark.parametrize("how", ["revert", "the next run"])
+def test_where_another_host_migrated_nobody_goes_back_either(
+    host: Host, old: str, wanted: dict[str, Desired], how: str
+) -> None:
+    """Of a fleet with one database: this host holds requests, the other one has taken the schema away from old code."""
+    stage(host, wanted["3.0"], migrations="maintenance")
+    go_on(host, "hold")
+    host.applied = [*(host.applied or []), *host.pending]
+    if how == "revert":
+        one = engine(host, run="r0")
+        with one.locked():
+            assert one.revert("the other one failed").release == wanted["3.0"].release_id
+    else:
+        assert recover(host) == "forward"
+    assert (asked(host), states(host.layout)) == ("activation 2", {1: "good", 2: "active"})
+
+
 def test_going_back_from_an_unconfirmed_release_takes_it_back(
     host: Host, live: str, wanted: dict[str, Desired]
 ) -> None:
