@@ -209,7 +209,12 @@ def units(app: App, number: int) -> list[str]:
         instance = re.search(r"@(\d+)\.", unit)
         if instance and int(instance[1]) != number:
             found.append(f"unit: {unit} is {state} beside activation {number}")
-        elif is_own(unit) or state == "failed" or (is_process(unit) and instance and state != "active"):
+        elif (
+            is_own(unit)
+            or "-gate." in unit
+            or state == "failed"
+            or (is_process(unit) and instance and state != "active")
+        ):
             found.append(f"unit: {unit} is {state}")
     for name in os.listdir("/run/systemd/system"):
         instance = re.match(rf"containerless-{app.name}-.*@(\d+)\.", name)
