@@ -35,7 +35,7 @@ OURS, HELPER, CAPISTRANO = "ours", "deploy_helper", "capistrano"
 AGAINST = {HELPER: Bar(0.8), CAPISTRANO: Bar(0.6)}
 SESSIONS, TASKS, TASKS_OF_NOOP = Bar(6), Bar(8), Bar(4)
 #: Rounds that are enough where the computer is slow, and seconds after which they are.
-FEWEST, LONGEST = 5, 170
+FEWEST, LONGEST = 4, 120
 _INCLUDED = re.compile(r"^included: .* for (.+)$", re.MULTILINE)
 _CAPISTRANO_DONE = re.compile(r"✔ \d\d ")
 _STARTED = "Starting session"
