@@ -43,8 +43,8 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         self._vars = task_vars or {}
         _, args = self.validate_argument_spec(**SPEC)
-        self._layout = Layout(args["name"])
         try:
+            self._layout = Layout(args["name"])
             if args["state"] != "present":
                 return self._on_host(args, args["state"])
             return self._phase(args)
@@ -110,7 +110,8 @@ class ActionModule(ActionBase):
             "tool": {"digest": digest, "packed": packed} if digest != info["tool"] else {},
         }
         result = self._on_host(args, "staged", extra)
-        if self._task.check_mode and result.get("changed"):
+        # In a run that is none of check mode, this is the look at all hosts before any of them is touched.
+        if self._play_context.check_mode and result.get("changed"):
             self._tell(result["release"], result["plan"])
         return result
 
