@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import time
@@ -38,7 +37,7 @@ SESSIONS, TASKS, TASKS_OF_NOOP = Bar(6), Bar(8), Bar(4)
 FEWEST, LONGEST = 4, 120
 _INCLUDED = re.compile(r"^included: .* for (.+)$", re.MULTILINE)
 _CAPISTRANO_DONE = re.compile(r"✔ \d\d ")
-_STARTED = "Starting session"
+_STARTED = re.compile(r"^(\d+\.\d+) .*: Starting session: ", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -75,18 +74,14 @@ class Peers:
     def log(self) -> Path:
         return self.rig.folder / "bench.log"
 
-    def sessions(self) -> int:
-        """Return how many sessions sshd has begun, this one among them."""
-        script = f"journalctl --sync; journalctl -u ssh -o cat --no-pager | grep -c {shlex.quote(_STARTED)}"
-        return int(self.host.sh(script).stdout)
-
     def run(self, argv: Sequence[str | Path], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Run:
         """Measure a command that makes its own connection, on a host whose disk has nothing left to write."""
         self.host.sh("sync")
-        before = self.sessions()
         subprocess.run([*self.host.ssh[:-1], "-O", "exit", self.host.ssh[-1]], capture_output=True, check=False)
+        begin = time.time()
         sample = measure(argv, log=self.log, env={**os.environ, **(env or {})}, cwd=cwd or bootstrap.ROOT)
-        return Run(sample, self.log.read_text(encoding="utf-8", errors="replace"), self.sessions() - before - 1)
+        used = sessions(self.host, begin, begin + sample.wall)
+        return Run(sample, self.log.read_text(encoding="utf-8", errors="replace"), used)
 
     def playbook(self, name: str | Path, extra: Mapping[str, object], env: Mapping[str, str] | None = None) -> Run:
         argv = ["ansible-playbook", "-i", str(self.rig.inventory), str(name), "-e", json.dumps(dict(extra))]
@@ -128,6 +123,12 @@ class Peers:
             packed = subprocess.run(["tar", "-C", payload.BARE, "-c", "."], stdout=subprocess.PIPE, check=True).stdout
             script = f"mkdir -p {REPOSITORY}; tar -C {REPOSITORY} -x --no-same-owner; chown -R ops: {REPOSITORY}"
             self.host.sh(script, stdin=packed)
+
+
+def sessions(host: Host, begin: float, end: float) -> int:
+    """Return how many sessions sshd began in a time; the machine has our clock."""
+    said = host.sh(f"journalctl --sync; journalctl -u ssh -o short-unix -q --no-pager --since @{int(begin)}").stdout
+    return sum(begin <= float(moment) <= end for moment in _STARTED.findall(said))
 
 
 def collections() -> Path:

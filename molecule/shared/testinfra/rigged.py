@@ -94,8 +94,3 @@ def tasks(played: Played) -> int:
 
 def changed(played: Played) -> int:
     return sum(counts["changed"] for counts in played.recap.values())
-
-
-def sessions(machine: Host) -> int:
-    """Return how many sessions sshd has begun, this one among them."""
-    return int(machine.sh("journalctl --sync; journalctl -u ssh -o cat --no-pager | grep -c 'Starting session'").stdout)
