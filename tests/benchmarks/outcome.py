@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 
 from ..campaigns import report
 from . import table
 from .figures import Row
+
+WIDTH = 118
 
 
 @dataclass
@@ -27,7 +30,7 @@ class Outcome:
     def body(self, text: str) -> str:
         """Return the section in Markdown."""
         parts = [
-            text,
+            textwrap.fill(text, WIDTH),
             table.page(self.rows) if self.rows else "",
             report.markdown(self.counts) if self.counts else "",
             table.two_columns(("measured with", ""), self.facts),
