@@ -19,6 +19,8 @@ from .vm import VmError
 
 #: From this point on a story's target is what a boot has to bring back.
 DECISIVE = {"release": "confirmed/confirm ledger", "rollback": "rolled_back/commit active"}
+#: Where a virtual machine boots even if that takes a minute; without KVM, systemd-nspawn boots from the other points.
+CHOSEN = {"unpack", "migrate", "commit", "commit active", "watch", "confirm ledger", "finish"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,10 @@ class Point:
     def counts(self) -> bool:
         """Say whether a machine boots from it; begin and end of a call differ from their neighbours in nothing."""
         return not re.search("begin$|end$|#|removed$", self.name)
+
+    @property
+    def is_chosen(self) -> bool:
+        return self.name.partition("/")[2] in CHOSEN
 
     @property
     def disk(self) -> Path:
@@ -125,15 +131,14 @@ def _count(log: Path) -> int:
     return int(struct.unpack("<QQQ", head)[2]) if head else 0
 
 
-def samples(film: Film, flushes: Sequence[int], count: int) -> list[int]:
-    """Return the flushes that a real machine boots from: those around the decisive point, and some beside them."""
-    decisive = film.points[film.decisive].requests
-    around = [
-        max((f for f in flushes if f < decisive - 1), default=flushes[0]),
-        min(f for f in flushes if f >= decisive - 1),
-    ]
-    spread = [flushes[n * (len(flushes) - 1) // max(count - 1, 1)] for n in range(count)]
-    return sorted({*around, *spread})
+def samples(film: Film, flushes: Sequence[int]) -> list[int]:
+    """Return the flushes around the commit and around the decisive point, and the last one."""
+    chosen = {flushes[-1]}
+    for point in film.points:
+        if point.number == film.decisive or point.name.endswith("commit active"):
+            made = point.requests - 1  # the flush by which it came onto the disk
+            chosen |= {max(each for each in flushes if each < made), min(each for each in flushes if each >= made)}
+    return sorted(chosen)
 
 
 def flushes(film: Film) -> list[int]:

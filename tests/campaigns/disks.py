@@ -37,6 +37,12 @@ def run(*argv: str) -> None:
         raise OSError(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
 
 
+def keep_mounts() -> None:
+    """Give this process mounts of its own: they end with it, and no machine of others takes a copy of them along."""
+    os.unshare(os.CLONE_NEWNS)
+    run("mount", "--make-rprivate", "/")
+
+
 @contextmanager
 def room(image: Path, place: Path, size: str) -> Iterator[None]:
     """Mount a file system whose files share blocks (XFS) for the disks, where this host can make one."""
@@ -48,8 +54,6 @@ def room(image: Path, place: Path, size: str) -> Iterator[None]:
         image.parent.mkdir(parents=True, exist_ok=True)
         run("truncate", f"--size={size}", str(image))
         run("mkfs.xfs", "-q", str(image))
-    if place.is_mount():  # an earlier run was killed
-        run("umount", "--lazy", str(place))
     with mounted(image, place, "loop,discard"):
         yield
 

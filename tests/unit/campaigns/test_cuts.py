@@ -67,8 +67,9 @@ def test_between_two_points_either_may_be_served(request_: int, wanted: set[str]
     assert RELEASE.wanted_after(BASE, request_) == wanted
 
 
-def test_machines_boot_around_the_decisive_flush_and_from_the_ends() -> None:
-    assert cuts.samples(RELEASE, [2, 9, 13, 19, 24, 28, 29], 2) == [2, 19, 24, 29]
+def test_machines_boot_around_the_commit_and_the_confirmation() -> None:
+    assert cuts.samples(RELEASE, [2, 9, 13, 15, 19, 24, 28, 29]) == [9, 13, 19, 24, 29]
+    assert cuts.samples(ROLLBACK, [2, 7, 8, 12]) == [7, 8, 12]
 
 
 @pytest.mark.parametrize(
