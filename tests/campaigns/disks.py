@@ -27,7 +27,9 @@ OURS = (
 )
 
 _TREE = re.compile("srv/containerless/[^/]+/trees/[0-9a-f]{64}")
-_NAME_ONLY = re.compile("srv/containerless/[^/]+/trees/(?![0-9a-f]{64}$).*|var/lib/containerless/[^/]+/data")
+_NAME_ONLY = re.compile(
+    "srv/containerless/[^/]+/trees/(?![0-9a-f]{64}$).*|var/lib/containerless/[^/]+/data|etc/containerless/.*[.]new"
+)
 
 
 def run(*argv: str) -> None:
@@ -124,8 +126,8 @@ def _unmount(place: Path, deadline: float) -> None:
 def digest(root: Path, folders: Sequence[str] = OURS) -> str:
     """Return a digest of what a boot finds in our folders: names, modes, owners, links, contents.
 
-    Of a tree that is still being unpacked and of the app's own data only the name counts: the one is removed, the other
-    is the database's business. Of whole trees sizes stand for contents: the tool verifies them after each boot.
+    Of what is being unpacked or written aside and of the app's own data only the name counts: the one is removed, the
+    other is the database's business. Of whole trees sizes stand for contents: the tool verifies them after each boot.
     """
     total = hashlib.sha256()
     for folder in folders:

@@ -60,8 +60,8 @@ class Halts:
         return "ledger" if writes else ""
 
     def still(self, event: str, args: tuple[t.Any, ...]) -> bool:
-        """Say whether the change is still being made: the folder is flushed, the line is written."""
-        return event in _STILL_WRITES or (event == "open" and args[0] == self.folder)
+        """Say whether the change is still being made: a line goes through its descriptor, the folder is flushed."""
+        return event in _STILL_WRITES or (event == "open" and (args[0] == self.folder or isinstance(args[0], int)))
 
     def settle(self) -> None:
         """Halt after what was changed last."""

@@ -46,6 +46,7 @@ def test_whatever_a_program_could_see_changes_the_digest(root: Path, change: Cal
     ("folder", "counts"),
     [
         pytest.param("srv/containerless/rig/trees/.new-1", False, id="unfinished-tree"),
+        pytest.param("etc/containerless/rig/2.0.0.new", False, id="written-aside"),
         pytest.param("var/lib/containerless/rig/data", False, id="app-data"),
         pytest.param(f"srv/containerless/rig/trees/{'a' * 64}", True, id="tree"),
         pytest.param("etc/containerless/rig/data", True, id="same-name-elsewhere"),

@@ -31,10 +31,11 @@ def write(path, text):
 
 def append(path):
     fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"line", 0)
-    os.fsync(fd)
-    os.close(fd)
+    with os.fdopen(fd, "wb") as handle:
+        handle.truncate(0)
+        handle.write(b"line")
+        handle.flush()
+        os.fsync(fd)
     flush(os.path.dirname(path))
 
 def act(params, check):
@@ -89,15 +90,17 @@ def test_it_names_every_change_in_its_order_and_tells_how_the_calls_ended(job: P
     assert last == {"results": [{"changed": True}, {"failed": "no", "evidence": {}}]}
 
 
-def test_at_a_named_point_it_stays(job: Path) -> None:
-    argv = [sys.executable, "-I", str(HALT), str(job), "activated/commit active"]
+@pytest.mark.parametrize(
+    ("point", "file", "text"), [("commit active", "active", "2"), ("commit ledger", "ledger.jsonl", "line")]
+)
+def test_at_a_named_point_it_stays_when_all_of_it_was_written(job: Path, point: str, file: str, text: str) -> None:
+    argv = [sys.executable, "-I", str(HALT), str(job), f"activated/{point}"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            assert json.loads(process.stdout.readline()) == {"point": "activated/commit active"}
-            folder = job.parent / "var"
-            assert (folder / "active").read_text() == "2"
-            assert not (folder / "ledger.jsonl").exists()
+            assert json.loads(process.stdout.readline()) == {"point": f"activated/{point}"}
+            assert (job.parent / "var" / file).read_text() == text
+            assert not (job.parent / "var/another").exists()
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.2)
         finally:
