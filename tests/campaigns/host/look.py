@@ -211,7 +211,7 @@ def units(app: App, number: int) -> list[str]:
             found.append(f"unit: {unit} is {state} beside activation {number}")
         elif (
             is_own(unit)
-            or "-gate." in unit
+            or ("-gate." in unit and state != "inactive")  # known by name alone, for who starts after it
             or state == "failed"
             or (is_process(unit) and instance and state != "active")
         ):
