@@ -26,6 +26,7 @@ from functools import partial
 from pathlib import Path
 
 from ...plugins.module_utils._core import schemas
+from ...plugins.module_utils._machine import processes
 from ...tools import bootstrap
 from . import cuts, disks, faults, judge, report
 from .base import FOLDER, STORIES, Base, prepare
@@ -326,12 +327,21 @@ def main(argv: Sequence[str]) -> int:
         RECORD.unlink(missing_ok=True)
     if os.geteuid():
         sys.exit("make campaign-power mounts disks and makes machines of systemd-nspawn: run it as root.")
+    sweep(options.machines)
     disks.keep_mounts()
     with disks.room(FOLDER.with_suffix(".xfs"), FOLDER, ROOM):
         campaign = Campaign(options, prepare())
         campaign.load()
         attempt(campaign)
     return close(campaign)
+
+
+def sweep(machines: int) -> None:
+    """End the machines of a run that was killed."""
+    workers = [FOLDER / f"machine{number}" for number in range(machines)]
+    makers = [FOLDER / "make", *(FOLDER / story / "vm" for story in STORIES)]
+    for folder in (*makers, *workers, *(worker / "booted" for worker in workers)):
+        processes.end(folder)
 
 
 def attempt(campaign: Campaign) -> None:
