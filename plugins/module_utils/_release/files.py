@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -70,8 +71,14 @@ def remove(path: str) -> None:
 
 
 def link(target: str, path: str) -> None:
-    """Point a symlink somewhere in one rename: whoever opens it sees the old or the new one, never none."""
+    """Point a symlink somewhere in one rename: whoever opens it sees the old or the new one, never none.
+
+    One that points there already is left alone, so a boot needs no writable disk for it.
+    """
     aside = f"{path}.new"
+    with contextlib.suppress(OSError):
+        if os.readlink(path) == target and not os.path.lexists(aside):
+            return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(aside)
     os.symlink(target, aside)
@@ -141,8 +148,9 @@ def lock(path: str, owner: str, wait: float) -> t.Iterator[None]:
     """
     fd = _locked(path, time.monotonic() + wait)
     try:
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, owner.encode(), 0)
+        with contextlib.suppress(OSError):  # for people only: no full or read-only disk may keep a boot from going on
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, owner.encode(), 0)
         yield
     finally:
         os.close(fd)
@@ -152,7 +160,7 @@ def _locked(path: str, deadline: float) -> int:
     """Return a locked file that still stands at its path: a removal may have taken the one that was waited for."""
     while True:
         directory(os.path.dirname(path))
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = _open_lock(path)
         try:
             _wait_for(fd, path, deadline)
             if os.path.exists(path) and os.path.samestat(os.fstat(fd), os.stat(path)):
@@ -161,6 +169,16 @@ def _locked(path: str, deadline: float) -> int:
             os.close(fd)
             raise
         os.close(fd)
+
+
+def _open_lock(path: str) -> int:
+    """Open the file of a lock; reading suffices for flock(2), so what is live comes up on a read-only disk too."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        if exc.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _wait_for(fd: int, path: str, deadline: float) -> None:

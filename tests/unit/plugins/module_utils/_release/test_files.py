@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -81,6 +82,22 @@ def test_what_is_not_there_is_none_and_needs_no_removal(tmp_path: Path) -> None:
     assert files.read(path) == b""
     files.remove(path)
     assert files.read(path) is None
+
+
+def read_only(*_args: t.Any) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_a_link_that_is_right_already_needs_no_writable_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "link")
+    files.link("one", path)
+    monkeypatch.setattr(files.os, "symlink", read_only)
+    files.link("one", path)
+    with pytest.raises(OSError, match="Read-only"):
+        files.link("two", path)
+    (tmp_path / "link.new").touch()
+    with pytest.raises(OSError, match="Read-only"):
+        files.link("one", path)
 
 
 def test_a_link_is_moved_even_when_a_crash_left_one_beside_it(tmp_path: Path) -> None:
@@ -173,6 +190,17 @@ def test_a_lock_is_waited_for(tmp_path: Path, holder: subprocess.Popen[bytes], m
 def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
     with files.lock(path, "me", 0), pytest.raises(ContainerlessError, match="me"), files.lock(path, "another", 0):
+        pytest.fail("two held it")
+
+
+def test_a_lock_is_held_on_a_read_only_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, whole = tmp_path / "lock", os.open
+    path.write_bytes(b"")
+    monkeypatch.setattr(files.os, "pwrite", read_only)
+    monkeypatch.setattr(
+        files.os, "open", lambda name, flags, *mode: (read_only if flags & os.O_RDWR else whole)(name, flags)
+    )
+    with files.lock(str(path), "me", 0), pytest.raises(ContainerlessError), files.lock(str(path), "another", 0):
         pytest.fail("two held it")
 
 
