@@ -213,14 +213,11 @@ def late(trial: Trial) -> list[dict[str, Any]]:
     return [{"failed": "; ".join(seen)}] if seen else plain(trial)
 
 
-def reboot_with(place: str) -> Callable[[Trial], list[dict[str, Any]]]:
-    """The host boots with a file system that lets nobody write: what is live comes up all the same."""
+def reboot_with(spoil: Callable[[Trial], object]) -> Callable[[Trial], list[dict[str, Any]]]:
+    """The host boots with a file system on which nobody can write: what is live comes up all the same."""
 
     def meet(trial: Trial) -> list[dict[str, Any]]:
-        unit = trial.sh(f"systemd-escape --path --suffix=mount {place}").strip()
-        text = f"[Mount]\nWhat={place}\nWhere={place}\nOptions=bind,ro\n[Install]\nWantedBy=local-fs.target\n"
-        trial.machine.sh(f"cat > /etc/systemd/system/{unit}; systemctl enable --quiet {unit}", stdin=text)
-        trial.later(f"systemctl disable --quiet {unit}; umount {place}")
+        spoil(trial)
         trial.machine.start()
         with Load(trial.machine.address, rate=10, timeout=5) as load:
             deadline = time.monotonic() + 30
@@ -232,6 +229,13 @@ def reboot_with(place: str) -> Callable[[Trial], list[dict[str, Any]]]:
         return plain(trial)
 
     return meet
+
+
+def protect_at_boot(trial: Trial, place: str) -> None:
+    unit = trial.sh(f"systemd-escape --path --suffix=mount {place}").strip()
+    text = f"[Mount]\nWhat={place}\nWhere={place}\nOptions=bind,ro\n[Install]\nWantedBy=local-fs.target\n"
+    trial.machine.sh(f"cat > /etc/systemd/system/{unit}; systemctl enable --quiet {unit}", stdin=text)
+    trial.later(f"systemctl disable --quiet {unit}; umount {place}")
 
 
 def too_early(trial: Trial) -> list[dict[str, Any]]:
@@ -285,8 +289,28 @@ FAULTS = (
     ),
     Fault("/srv is mounted late", late, (DONE,), silent=True),
     Fault("a release before /srv is mounted", too_early, (REFUSED,), "/srv", silent=True),
-    Fault("a boot with /srv read-only", reboot_with("/srv"), (REFUSED,), READ_ONLY, silent=True),
-    Fault(f"a boot with {STATE} read-only", reboot_with(STATE), (REFUSED,), READ_ONLY, silent=True),
+    Fault(
+        "a boot with /srv read-only",
+        reboot_with(lambda t: protect_at_boot(t, "/srv")),
+        (REFUSED,),
+        READ_ONLY,
+        silent=True,
+    ),
+    Fault(
+        f"a boot with {STATE} read-only",
+        reboot_with(lambda t: protect_at_boot(t, STATE)),
+        (REFUSED,),
+        READ_ONLY,
+        silent=True,
+    ),
+    Fault(
+        f"a boot with {STATE} full",
+        reboot_with(lambda t: t.fill(STATE)),
+        (REFUSED,),
+        f"not enough disk below {STATE}",
+        (VAR,),
+        silent=True,
+    ),
     Fault("systemd is busy", busy, (DONE,)),
     Fault("systemd stands still for 40 s", during("activated/start", lambda t: stand_still(t, 40)), (DONE, UNDONE)),
     Fault("clock a day back in the watch", during("activated/watch", lambda t: jump(t, "1 day ago")), (DONE,), vm=True),
