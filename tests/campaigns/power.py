@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import signal
 import sys
 import threading
@@ -28,6 +29,7 @@ from pathlib import Path
 from ...plugins.module_utils._core import schemas
 from ...plugins.module_utils._machine import processes
 from ...tools import bootstrap
+from ..benchmarks.table import two_columns
 from . import cuts, disks, faults, judge, report
 from .base import FOLDER, STORIES, Base, prepare
 from .boots import Booted
@@ -46,6 +48,7 @@ AGAIN = 10
 ROOM = "40G"
 TITLE = "Power cuts"
 HEADING = "The power is cut"
+SAYS = "What a release says of a fault"
 INTRODUCTION = """\
 Made by `make campaign-power`, which ends with 1 when a bar is missed. After each cut a machine boots from what is left
 of the disk: behind nginx the old or the new release has to serve, whole, and never another one in between; an
@@ -62,6 +65,10 @@ was before, up to each flush: a disk that lost all that came later. Where everyt
 flushes (names, modes, owners, contents) one boot stands for both. Each different one is mounted, which replays its
 journal, and booted by systemd-nspawn; after every tenth boot the next release has to work too. Virtual machines boot
 from the disks around the commit and some others."""
+
+SAYING = """\
+Each fault meets a release from v1 to v2 while a client asks ten times a second; no request may fail, what is live
+serves until the new release does, and once the fault is over the next run works. An empty line: the release went through."""
 
 
 @dataclass(frozen=True)
@@ -293,7 +300,7 @@ def rows(campaign: Campaign) -> list[Row]:
             found += judged(campaign.of(f"{part} {story}"), f"{story}: {what}")
     if "faults" in campaign.options.only:
         for verdict in campaign.of("faults"):
-            found.append(Row(verdict.case, 1, len(verdict.found)))
+            found.append(Row(verdict.case.removeprefix("faults: "), 1, len(verdict.found)))
     for story, groups in campaign.groups.items():
         found.append(Row(f"{story}: flushes replayed", sum(map(len, groups.values())), len(groups), None, "differ"))
     return found
@@ -305,6 +312,13 @@ def judged(tried: Sequence[Verdict], what: str) -> list[Row]:
         Row(f"{what}: faults", len(tried), sum(bool(verdict.found) for verdict in tried)),
         Row(f"{what}: longest", len(tried), longest, None, "s"),
     ]
+
+
+def said(campaign: Campaign) -> str:
+    """Return what each fault made a release say, without the folders of this run."""
+    reasons = {verdict.case.removeprefix("faults: "): verdict.said for verdict in campaign.of("faults")}
+    short = {name: re.sub(r"\b[0-9a-f]{64}\b", "...", reason).replace("|", "\\|") for name, reason in reasons.items()}
+    return f"{SAYING}\n\n{two_columns(('fault', 'what the release says'), short)}"
 
 
 def facts(campaign: Campaign) -> dict[str, str]:
@@ -367,6 +381,7 @@ def close(campaign: Campaign) -> int:
     code = report.close(table, told)
     if not options.case and not campaign.left:
         report.write(PAGE, TITLE, INTRODUCTION, HEADING, report.section(table, facts(campaign), WORDS))
+        report.write(PAGE, TITLE, INTRODUCTION, SAYS, said(campaign))
     return code
 
 
