@@ -195,8 +195,9 @@ def serving(story: Story, now: Mapping[str, Any]) -> list[str]:
 
 
 def way(kill: Kill, now: Mapping[str, Any]) -> str:
-    """Return the way on; a host where nothing was armed yet keeps what it has, so the next run comes."""
-    return "next" if kill.way == "alone" and not now["timers"] else kill.way
+    """Return the way on; where no switch is armed, a host that is left alone keeps what it has: the next run comes."""
+    acts = "-drain-" if kill.story == "drain" else "-deadman."
+    return "next" if kill.way == "alone" and not any(acts in unit for unit in now["timers"]) else kill.way
 
 
 def failed(told: Mapping[str, Any]) -> str:
