@@ -68,7 +68,8 @@ from the disks around the commit and some others."""
 
 SAYING = """\
 Each fault meets a release from v1 to v2 while a client asks ten times a second; no request may fail, what is live
-serves until the new release does, and once the fault is over the next run works. An empty line: the release went through."""
+serves until the new release does, and once the fault is over the next run works. An empty line: the release went
+through."""
 
 
 @dataclass(frozen=True)
