@@ -31,11 +31,11 @@ class Case:
 
 
 CASES = (
-    Case("import", ("this release fails at import",)),
+    Case("import", ("Worker failed to boot",)),
     Case("health500", ("500", "not well")),
     Case("redirect", ("302", "elsewhere.example.org")),
     Case("hang", ("no answer",)),
-    Case("leak_secret", ("could not start with",)),
+    Case("leak_secret", ("Worker failed to boot",)),
     Case("", ("duplicate column name: note",), tag="v3"),
 )
 

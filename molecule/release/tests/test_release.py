@@ -88,7 +88,7 @@ def test_no_output_holds_a_secret_however_much_is_asked_for(rig: Rig, machine: H
     before = live(machine)
     done = rig.release("v2", "-vvv", "--diff", env={"RIG_FAULT": "leak_secret"}, app_release_health_timeout=5)
     assert done.rc != 0
-    assert "could not start with" in said(done)
+    assert "Worker failed to boot" in said(done)
     assert SECRET not in done.output
     assert SECRET not in machine.sh(f"cat /var/lib/containerless/{APP}/ledger.jsonl").stdout
     assert live(machine) == before
