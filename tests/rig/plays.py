@@ -15,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 _RECAP = re.compile(r"^(\S+) +: ((?:\w+=\d+ *)+)$", re.MULTILINE)
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _TAIL = 4000
 
 
@@ -70,6 +71,7 @@ def play(playbook: str, inventory: Path, extra: Mapping[str, Any], *options: str
         check=False,
     )
     seconds = time.monotonic() - started
+    output = _COLOURS.sub("", done.stdout)  # whoever calls us may force colours
     with (inventory.parent / "ansible.log").open("a", encoding="utf-8") as log:
-        log.write(f"\n$ {' '.join(argv)}\n{done.stdout}")
-    return Played(done.returncode, done.stdout, recap(done.stdout), started, seconds)
+        log.write(f"\n$ {' '.join(argv)}\n{output}")
+    return Played(done.returncode, output, recap(output), started, seconds)
