@@ -73,7 +73,8 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def section(rows: Sequence[Row], facts: Mapping[str, str], text: str = "") -> str:
     """Return what stands below a heading: words, the table, and what it was measured with."""
-    return "\n".join(filter(None, (text, markdown(rows), table.two_columns(("measured with", ""), facts))))
+    words = f"{text}\n" if text else ""
+    return "\n".join(filter(None, (words, markdown(rows), table.two_columns(("measured with", ""), facts))))
 
 
 def write(page: Path, title: str, introduction: str, heading: str, body: str) -> None:
