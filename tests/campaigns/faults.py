@@ -273,7 +273,7 @@ FAULTS = (
         before(lambda t: t.use_inodes("/srv")),
         (REFUSED,),
         "not enough inodes below /srv",
-        (("/srv", 120, 4000),),
+        (("/srv", 120, 8000),),
     ),
     Fault(
         "/srv loses its inodes",
