@@ -386,11 +386,8 @@ class Engine:
         if left is None or left.run == self.run:
             return ""
         left = self._as_the_schema_went(left)
-        active = self.state.active
-        action = journal.recovery(left, active.activation if active else None, self.state.is_good(left.target))
-        recovery = self._recovery()
-        recovery.serve(left, action)
-        recovery.settle(left, action, f"interrupted at step {left.step}; {action} by run {self.run}")
+        action = self._action(left)
+        self._conclude(left, action, f"interrupted at step {left.step}; {action} by run {self.run}")
         self._finished = left.kind if action == "finish" else ""
         return action
 
@@ -426,16 +423,23 @@ class Engine:
     def _end(self, left: Journal, reason: str) -> None:
         left = self._as_the_schema_went(left)
         self.outcome.recovered = self._way_out(left)
-        recovery = self._recovery()
-        recovery.serve(left, self.outcome.recovered)
-        recovery.settle(left, self.outcome.recovered, reason)
+        self._conclude(left, self.outcome.recovered, reason)
 
     def _way_out(self, left: Journal) -> str:
         """Say what becomes of a run of ours that goes no further: the first release of a host leaves nothing live."""
+        action = self._action(left)
+        first = action == "finish" and left.kind == "release" and not self.state.is_good(left.target)
+        return "revert" if first else action
+
+    def _action(self, left: Journal) -> str:
+        """Return what `journal.recovery` says of a run and the state of this host."""
         active = self.state.active
-        good = self.state.is_good(left.target)
-        action = journal.recovery(left, active.activation if active else None, good)
-        return "revert" if action == "finish" and left.kind == "release" and not good else action
+        return journal.recovery(left, active.activation if active else None, self.state.is_good(left.target))
+
+    def _conclude(self, left: Journal, action: str, reason: str) -> None:
+        recovery = self._recovery()
+        recovery.serve(left, action)
+        recovery.settle(left, action, reason)
 
     # The frame around the steps.
 
