@@ -251,8 +251,6 @@ def too_early(trial: Trial) -> list[dict[str, Any]]:
 
 SRV, VAR = ("/srv", 120, 0), (STATE, 8, 0)
 FULL = "No space left|not enough disk|disk is full"
-#: An app that can't write its database may only show that it fails.
-AILING = f"{FULL}|answered 500"
 READ_ONLY = "[Rr]ead-only"
 FAULTS = (
     Fault("/srv is full", before(lambda t: t.fill("/srv", LITTLE)), (REFUSED,), "not enough disk below /srv", (SRV,)),
@@ -260,12 +258,12 @@ FAULTS = (
         "/srv fills while unpacking", during("staged/unpack", lambda t: t.fill("/srv", LITTLE)), UNPACKING, FULL, (SRV,)
     ),
     Fault(f"{STATE} is full", before(lambda t: t.fill(STATE)), (REFUSED,), f"not enough disk below {STATE}", (VAR,)),
-    Fault(f"{STATE} fills at start", during("activated/start", lambda t: t.fill(STATE)), (UNDONE,), AILING, (VAR,)),
+    Fault(f"{STATE} fills at start", during("activated/start", lambda t: t.fill(STATE)), (UNDONE,), FULL, (VAR,)),
     Fault(
         f"{STATE} fills at the commit",
         during("activated/commit active", lambda t: t.fill(STATE)),
         (UNDONE,),
-        AILING,
+        FULL,
         (VAR,),
     ),
     Fault(

@@ -219,6 +219,11 @@ class Layout:
         return self._at("run/systemd/system")
 
     @property
+    def transient(self) -> str:
+        """Where systemd keeps the text of what systemd-run(1) made."""
+        return self._at("run/systemd/transient")
+
+    @property
     def boot_unit_file(self) -> str:
         return self._at("etc/systemd/system", self.boot_unit)
 

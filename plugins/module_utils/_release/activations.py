@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import typing as t
 
 from .._core.errors import ContainerlessError
 from .._core.names import ENVIRONMENT_NAME, Layout
@@ -107,17 +108,26 @@ class Activations:
             self.systemd.start(unit)
         except ContainerlessError:
             raise ContainerlessError(
-                f"{what} failed: {self.systemd.journal(unit, 12) or 'its journal is empty'}"
+                f"{what} failed: {self.systemd.journal(unit, 20) or 'its journal is empty'}"
             ) from None
 
     # Started, and asked.
 
-    def start(self, stored: Stored, ref: Ref, *, workers: bool = True) -> None:
+    def start(self, stored: Stored, ref: Ref) -> None:
         """Start the private socket and the processes; nothing waits for them here."""
+        self.start_web(stored, ref)
+        self.start_others(stored, ref)
+
+    def start_web(self, stored: Stored, ref: Ref) -> None:
         self.systemd.end(self.layout.gate)
         self.open_socket(ref)
-        wanted = [unit for process, unit in self._processes(stored, ref) if workers or process == WEB]
-        self.systemd.start(*wanted, block=False)
+        self._begin(unit for process, unit in self._processes(stored, ref) if process == WEB)
+
+    def start_others(self, stored: Stored, ref: Ref) -> None:
+        self._begin(unit for process, unit in self._processes(stored, ref) if process != WEB)
+
+    def _begin(self, units: t.Iterable[str]) -> None:
+        self.systemd.start(*units, block=False)
 
     def open_socket(self, ref: Ref) -> None:
         """Let requests wait at the private socket."""
@@ -157,7 +167,7 @@ class Activations:
 
     def _stay_up(self, units: list[str], settle: float) -> None:
         deadline = time.monotonic() + settle + 30
-        waiting = list(units)
+        waiting, pause = list(units), 0.02
         while waiting:
             for unit, shown in self.systemd.show_all(waiting).items():
                 if shown.restarts > 0 or shown.active == "failed":
@@ -166,7 +176,8 @@ class Activations:
                     waiting.remove(unit)
             if waiting and time.monotonic() >= deadline:
                 raise ContainerlessError(f"process {name_of(waiting[0])} did not come up")
-            time.sleep(0.1 if waiting else 0)
+            time.sleep(pause if waiting else 0)
+            pause = min(pause * 1.5, 0.2)
 
     def watch(self, stored: Stored, ref: Ref, seconds: float, percent: int) -> watch.Rate:
         """Look at a release after the flip. Raises HealthError when it ends or answers badly."""

@@ -208,11 +208,11 @@ class Engine:
                 self._hold_and_reverse(stored, target)
             with self._step("start"):
                 # The applied migrations are read while the old code starts; its workers wait for the answer.
-                self.activations.start(stored, target, workers=False)
+                self.activations.start_web(stored, target)
                 comparison, _ = self.activations.compare(stored, target)
                 if comparison:
                     database.refuse_newer(comparison, self.policy.accept_newer_schema)
-                self.activations.start(stored, target)
+                self.activations.start_others(stored, target)
             with self._step("health"):
                 self.activations.healthy(stored, target)
             with self._step("commit"):
@@ -497,7 +497,7 @@ class Engine:
         left, target = self._journal, self._journal.target
         self.state.reread_active()
         secrets = [*self.state.secrets().values(), *self._secrets.values(), *self.activations.secrets(target).values()]
-        reason = str(evidence.mask(f"step {left.step}: {exc}", secrets))
+        reason = str(evidence.mask("; ".join([f"step {left.step}: {exc}", *staging.full(self.layout)]), secrets))
         action = self._way_out(left)
         if action == "finish":
             # Live and confirmed: only clearing up failed, and the next run does that again.

@@ -5,19 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import socket
-import threading
 import time
 import typing as t
 from dataclasses import dataclass, field
 
 from .._core.errors import ContainerlessError
 
-_BODY_BYTES = 2000
-#: Seconds between two looks at whether an answer is still to be hoped for.
-_LOOK = 0.25
 #: An app that sends it says which release answers; nobody has to.
 _RELEASE = "containerless-release"
 
@@ -73,24 +66,6 @@ class Answer:
                 yield f"with {name}: {found}, without {text!r} in it"
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-        self.is_cut = False
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-    def cut(self) -> None:
-        """End the conversation from another thread: its time is up."""
-        self.is_cut = True
-        with contextlib.suppress(OSError, AttributeError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-
-
 def ask(
     path: str, check: Check, timeout: float | None = None, hopeless: t.Callable[[], bool] = lambda: False
 ) -> Answer:
@@ -98,19 +73,9 @@ def ask(
 
     `hopeless` is asked now and then while no answer comes, and says whether none will.
     """
+    from . import unix_http  # the app's start hides how long that takes
+
     started = time.monotonic()
-    limit = timeout or check.request_timeout
-    connection = _UnixConnection(path, limit)
-    over = threading.Event()
-
-    def watch() -> None:
-        # A socket's timeout bounds one read; a server that drips must not outlast the request.
-        while not over.wait(min(_LOOK, max(0.0, started + limit - time.monotonic()))):
-            if time.monotonic() >= started + limit or hopeless():
-                connection.cut()
-                return
-
-    threading.Thread(target=watch, daemon=True).start()
     headers = {
         "Host": check.host,
         "X-Forwarded-Proto": check.scheme,
@@ -119,26 +84,12 @@ def ask(
         "Connection": "close",
     }
     try:
-        connection.request("GET", check.path, headers=headers)
-        response = connection.getresponse()
-        body = response.read(_BODY_BYTES).decode("utf-8", "replace")
-        if connection.is_cut:
-            raise TimeoutError("timed out")
-        location = response.getheader("Location")
-        reason = f"{response.reason} to {location}" if location else response.reason
-        return Answer(response.status, reason, body, time.monotonic() - started, _headers(response))
-    except (OSError, http.client.HTTPException) as exc:
-        why = "timed out" if connection.is_cut else exc or type(exc).__name__
-        return Answer(0, f"no answer: {why}", "", time.monotonic() - started)
-    finally:
-        over.set()
-        connection.close()
-
-
-def _headers(response: http.client.HTTPResponse) -> dict[str, str]:
-    """Return the headers by lower-case name; one that stands there twice is one list (RFC 9110, section 5.3)."""
-    names = {name.lower() for name in response.headers}
-    return {name: ", ".join(response.headers.get_all(name) or []) for name in names}
+        said = unix_http.get(path, check.path, headers, timeout or check.request_timeout, hopeless)
+    except OSError as exc:
+        return Answer(0, f"no answer: {exc}", "", time.monotonic() - started)
+    location = said.headers.get("location")
+    reason = f"{said.reason} to {location}" if location else said.reason
+    return Answer(said.status, reason, said.body.decode("utf-8", "replace"), time.monotonic() - started, said.headers)
 
 
 def gate(path: str, check: Check, alive: t.Callable[[], str]) -> Answer:

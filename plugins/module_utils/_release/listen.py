@@ -20,7 +20,7 @@ def follow(layout: Layout, systemd: Systemd, units: dict[str, str]) -> None:
     known = {name: data for name, path in paths.items() for data in [files.read(path)] if data is not None}
     if known != wanted:
         if known:
-            systemd.stop(*names)
+            systemd.forget(*names)
         for name, path in paths.items():
             if name in wanted:
                 files.directory(layout.units)

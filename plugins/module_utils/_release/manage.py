@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import types
 import typing as t
-import uuid
 
 from .._core.errors import ContainerlessError
 from .._core.names import PREFIX, Layout
@@ -35,7 +35,7 @@ def run(layout: Layout, call: Call, state: State, argv: t.Sequence[str], *, term
         raise ContainerlessError(f"{layout.app} has no active release on this host")
     command = [*processes.manage(stored.manifest, layout.tree(stored.content_id)), *argv]
     units, task = state.units(stored.release_id), layout.template_task(_TASK)
-    unit = f"{PREFIX}-{layout.app}-manage-{uuid.uuid4().hex}.service"
+    unit = f"{PREFIX}-{layout.app}-manage-{os.urandom(16).hex()}.service"
     told = transient.argv(
         [units[task], units[f"{task}.d/50-sandbox.conf"]],
         command,

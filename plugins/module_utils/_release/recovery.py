@@ -17,6 +17,9 @@ from .activations import Activations
 from .journal import Journal, Ref
 from .state import State
 
+#: Seconds that a release which was live and is taken back answers on: time for a process that crashed to come again.
+_ANSWERS = 5
+
 #: Writes a ledger line: (state, activation, reason).
 Log = t.Callable[[str, Ref, str], None]
 
@@ -64,6 +67,9 @@ class Recovery:
 
     def _revert(self, left: Journal, reason: str, _verdict: str) -> None:
         self._close("rolled_back", left.target, reason)
+        if left.origin is not None and left.target.activation in self.activations.systemd.activations():
+            # Requests that were led to it wait at its socket, until it is up again if need be.
+            self.activations.drain(left.target, max(_ANSWERS, left.policy.get("drain", 0)))
         self._publish_static()
 
     def _forward(self, left: Journal, reason: str, _verdict: str) -> None:

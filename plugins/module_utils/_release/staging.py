@@ -11,7 +11,6 @@ import os
 import pwd
 import typing as t
 
-from .._artifact import unpack
 from .._core import canonical
 from .._core.errors import ContainerlessError
 from .._core.names import Layout
@@ -23,6 +22,8 @@ from .systemd import Systemd
 _SPARE_BYTES, _SPARE_INODES = 16 << 20, 100
 #: Room for what a release writes down anywhere: configuration, units, ledger, journal.
 _NOTES_BYTES, _NOTES_INODES = 1 << 20, 50
+#: A file system with less than this is full for whoever writes to it.
+_FULL_BYTES = 64 << 10
 
 
 def preflight(layout: Layout, desired: Desired, known_secrets: t.Container[str]) -> None:
@@ -57,6 +58,19 @@ def _require_space(place: str, named: str, need: int, inodes: int) -> None:
         raise ContainerlessError(f"not enough disk below {named}: {need >> 20} MiB needed, {have >> 20} MiB free")
     if stat.f_files and stat.f_favail < inodes:
         raise ContainerlessError(f"not enough inodes below {named}: {inodes} needed, {stat.f_favail} free")
+
+
+def full(layout: Layout) -> list[str]:
+    """Return a sentence for each place without room: an app that can't write may only say that it fails."""
+    found: dict[int, str] = {}
+    for place in (layout.data, layout.var, layout.etc, layout.units, layout.srv):
+        with contextlib.suppress(OSError):
+            stat, device = os.statvfs(_existing(place)), os.stat(_existing(place)).st_dev
+            if stat.f_bavail * stat.f_frsize < _FULL_BYTES:
+                found.setdefault(device, f"the disk is full below {place}")
+            elif stat.f_files and not stat.f_favail:
+                found.setdefault(device, f"no inodes are left below {place}")
+    return list(found.values())
 
 
 def check_writable(layout: Layout) -> None:
@@ -97,6 +111,8 @@ def unpack_tree(layout: Layout, desired: Desired) -> None:
         return
     if not desired.blob:
         raise ContainerlessError(f"tree {desired.content_id} is not on this host and no artifact was sent")
+    from .._artifact import unpack  # a way back needs none of it
+
     files.directory(layout.trees)
     with open(desired.blob, "rb") as blob:
         unpack.install(

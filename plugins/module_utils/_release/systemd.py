@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 import typing as t
 from dataclasses import dataclass
 
@@ -81,12 +82,18 @@ class Systemd:
         self._do("systemctl", "daemon-reload")
 
     def start(self, *units: str, block: bool = True) -> None:
-        self._do("systemctl", "start", *([] if block else ["--no-block"]), *units)
+        if units:
+            self._do("systemctl", "start", *([] if block else ["--no-block"]), *units)
 
     def stop(self, *units: str, block: bool = True) -> None:
         """Stop units; ones that are not loaded are fine."""
         if units:
             self.run(["systemctl", "stop", *([] if block else ["--no-block"]), *units])
+
+    def forget(self, *units: str) -> None:
+        """Stop units whose text is about to go; a failed one would stay loaded."""
+        self.stop(*units)
+        if units:
             self.run(["systemctl", "reset-failed", *units])
 
     def kill(self, *units: str) -> None:
@@ -120,7 +127,7 @@ class Systemd:
     def enable(self, unit: str) -> None:
         self._do("systemctl", "enable", unit)
 
-    def journal(self, unit: str, lines: int = 30) -> str:
+    def journal(self, unit: str, lines: int = 100) -> str:
         """Return the last lines that a unit logged; empty where there is no journal."""
         return self.run(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", str(lines), "-u", unit])[1].strip()
 
@@ -153,7 +160,8 @@ class Systemd:
 
     def end(self, name: str) -> None:
         """Let what waits for it go on; one that is not there is fine."""
-        self.stop(f"{name}.service")
+        if os.path.exists(f"{self.layout.transient}/{name}.service"):
+            self.stop(f"{name}.service")
 
     def never(self, name: str) -> None:
         """Take back what `after` put off; one that runs already runs on, it may be the caller."""
@@ -170,23 +178,38 @@ class Systemd:
         return name.replace("@.", f"@{activation}.", 1)
 
     def install(self, units: dict[str, str], activation: int) -> None:
-        """Write the units of an activation below /run, where no reboot finds them again."""
-        for name, text in sorted(units.items()):
+        """Write the units of an activation below /run, where no reboot finds them again.
+
+        Drop-ins come before their units: whoever loads a unit in between finds it confined. systemd reads units that it
+        never saw when they are asked for, so only other ones cost a reload.
+        """
+        changed = False
+        for name, text in sorted(units.items(), key=lambda unit: ("/" not in unit[0], unit[0])):
             if "@." not in name:
                 continue  # one per app: _release.listen
             path = os.path.join(self.layout.units, self.instance(name, activation))
             os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+            changed = changed or files.read(path) not in (None, text.encode())
             files.write(path, text.encode())
-        self.reload()
+        self._touch()
+        if changed:
+            self.reload()
+
+    def _touch(self) -> None:
+        """Give the folder of units a time of its own: by it systemd sees that it does not know all that is in there.
+
+        Two changes within a tick of the kernel's clock would have one time (systemd pull request 16885).
+        """
+        now = time.time_ns()
+        os.utime(self.layout.units, ns=(now, now))
 
     def installed(self, activation: int | None = None) -> list[str]:
         """Return the names of our unit files of an activation (all of them for None) below /run."""
+        return self._below_units(activation, "")
+
+    def _below_units(self, activation: int | None, ending: str) -> list[str]:
         number = r"\d+" if activation is None else str(activation)
-        pattern = re.compile(rf"{PREFIX}-{self.layout.app}-[a-z0-9_.]+@{number}\.({_KINDS})")
-        try:
-            return sorted(name for name in os.listdir(self.layout.units) if pattern.fullmatch(name))
-        except FileNotFoundError:
-            return []
+        return files.names(self.layout.units, rf"{PREFIX}-{self.layout.app}-[a-z0-9_.]+@{number}\.({_KINDS}){ending}")
 
     def activations(self) -> list[int]:
         """Return the numbers of the activations that have units or a folder below /run."""
@@ -197,10 +220,11 @@ class Systemd:
     def uninstall(self, activation: int) -> None:
         """Stop and forget an activation; in one call, so that no socket starts its service again."""
         names = self.installed(activation)
-        self.stop(*names)
+        self.forget(*names)
         for name in names:
             files.remove(os.path.join(self.layout.units, name))
-            shutil.rmtree(os.path.join(self.layout.units, f"{name}.d"), ignore_errors=True)
+        for name in self._below_units(activation, r"\.d"):
+            shutil.rmtree(os.path.join(self.layout.units, name), ignore_errors=True)
         shutil.rmtree(self.layout.activation_run(activation), ignore_errors=True)
         if names:
             self.reload()

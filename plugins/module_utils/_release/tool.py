@@ -5,13 +5,9 @@
 
 from __future__ import annotations
 
-import base64
-import compileall
-import io
 import os
 import shutil
 import typing as t
-import zipfile
 
 from .._core import canonical
 from .._core.names import PREFIX, Layout
@@ -20,7 +16,7 @@ from . import files
 ROOMS = ("_core", "_artifact", "_release")
 #: Versions of the tool that stay beside the current one: timers run the version that armed them.
 _OLDER_TOOLS = 3
-_COMMAND = """#!/usr/bin/python3 -I
+_COMMAND = """#!/usr/bin/python3 -IS
 # The host tool of containerless.django; `current` is replaced by the next release.
 import sys
 
@@ -33,6 +29,10 @@ main()
 
 def pack(rooms: str) -> tuple[str, str]:
     """Return (digest, base64 zip) of the rooms' sources below the folder `rooms`. Runs on the control node."""
+    import base64
+    import io
+    import zipfile
+
     sources: dict[str, str] = {}
     for room in ROOMS:
         for folder, folders, names in os.walk(os.path.join(rooms, room)):
@@ -67,6 +67,11 @@ def install(layout: Layout, digest: str, packed: str) -> bool:
     """Unpack the tool beside older ones and let `current` and the command follow. Returns whether it was new."""
     if installed(layout) == digest:
         return False
+    import base64
+    import compileall
+    import io
+    import zipfile
+
     files.directory(layout.tools)
     target, aside = f"{layout.tools}/{digest}", f"{layout.tools}/.{digest}"
     if not os.path.isdir(target):

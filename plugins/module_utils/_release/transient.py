@@ -14,7 +14,7 @@ import re
 import typing as t
 
 #: Said by systemd-run itself, or about the one-off task that the text was written for.
-_LEFT_OUT = frozenset({"ExecStart", "Type", "StandardOutput", "TimeoutStartSec"})
+_LEFT_OUT = frozenset({"ExecStart", "Type", "StandardOutput", "StandardError", "TimeoutStartSec"})
 #: One list in systemd, and systemd-run 252 refuses to empty it: what came before is left out instead.
 _BINDS = frozenset({"BindPaths", "BindReadOnlyPaths"})
 #: Yes or no to systemd-run 257, which takes the other words under another name.

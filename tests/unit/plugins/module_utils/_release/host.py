@@ -137,6 +137,8 @@ class Host:
             return 1, "", f"Failed to start transient timer unit: Unit {name}.timer was already loaded"
         seconds = [float(word.partition("=")[2]) for word in words if word.startswith("--on-active=")]
         self.later[name] = (seconds[0] if seconds else 0.0, list(words[words.index("--") + 1 :]))
+        os.makedirs(self.layout.transient, exist_ok=True)
+        Path(self.layout.transient, f"{name}.service").touch()
         return 0, "", ""
 
     def called(self, *words: str) -> list[list[str]]:
@@ -170,6 +172,7 @@ class Host:
         for unit in words:
             self.up.pop(unit, None)
             self.later.pop(unit.rpartition(".")[0], None)
+            Path(self.layout.transient, unit).unlink(missing_ok=True)
             found = _UNIT.fullmatch(unit)
             if (
                 found

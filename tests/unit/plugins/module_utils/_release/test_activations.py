@@ -43,13 +43,11 @@ def started(host: Host) -> list[str]:
     return [unit for call in host.called("systemctl", "start") for unit in call[2:] if unit != "--no-block"]
 
 
-@pytest.mark.parametrize(("workers", "processes"), [(True, ["web", "worker"]), (False, ["web"])])
-def test_a_socket_is_there_before_its_process(
-    one: Activations, host: Host, workers: bool, processes: list[str]
-) -> None:
-    one.start(stored(), REF, workers=workers)
-    units = [f"containerless-shop-{name}@1.service" for name in processes]
-    assert started(host) == ["containerless-shop-web@1.socket", *units]
+def test_a_socket_is_there_before_its_process_and_the_others_wait_for_their_word(one: Activations, host: Host) -> None:
+    one.start_web(stored(), REF)
+    assert started(host) == ["containerless-shop-web@1.socket", "containerless-shop-web@1.service"]
+    one.start_others(stored(), REF)
+    assert started(host)[2:] == ["containerless-shop-worker@1.service"]
     assert "--no-block" in host.calls[-1]
 
 
@@ -78,7 +76,7 @@ WORKERS = [
 
 @pytest.mark.parametrize(("shown", "message"), WORKERS)
 def test_a_process_beside_web_must_stay_up(one: Activations, host: Host, shown: dict[str, str], message: str) -> None:
-    one.start(stored(), REF, workers=True)
+    one.start(stored(), REF)
     assert one.healthy(stored(), REF).status == 200
     host.shown[WORKER] = shown
     with pytest.raises(ContainerlessError, match=message):
@@ -88,7 +86,7 @@ def test_a_process_beside_web_must_stay_up(one: Activations, host: Host, shown: 
 def test_a_process_beside_web_is_watched_until_it_has_settled(
     one: Activations, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one.start(stored(), REF, workers=True)
+    one.start(stored(), REF)
     clock = [1000.0]
     host.shown[WORKER] = {"ActiveEnterTimestampMonotonic": str(int(clock[0] * 1e6))}
     waits: list[float] = []
@@ -256,7 +254,7 @@ def test_links_follow_what_is_active(one: Activations, host: Host) -> None:
 
 
 def test_web_is_drained_and_workers_end_at_once(one: Activations, host: Host) -> None:
-    one.start(stored(), REF, workers=True)
+    one.start(stored(), REF)
     host.calls.clear()
     one.drain(REF, 30)
     (stop,) = host.called("systemctl", "stop")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
-from ansible_collections.containerless.django.plugins.module_utils._release import health
+from ansible_collections.containerless.django.plugins.module_utils._release import health, unix_http
 from ansible_collections.containerless.django.plugins.module_utils._release.health import Check, HealthError
 
 from .host import Respond, answer, web
@@ -187,7 +187,7 @@ def test_a_server_that_drips_does_not_outlast_the_time_of_a_request(path: str) -
 
 
 def test_a_question_ends_when_there_is_no_more_hope(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "_LOOK", 0.001)
+    monkeypatch.setattr(unix_http, "_LOOK", 0.001)
     released, looks = threading.Event(), iter([False, False, True])
     with web(path, silence(released)):
         found = health.ask(path, CHECK, 3600, lambda: next(looks))
@@ -204,7 +204,7 @@ def test_hope_is_not_asked_for_when_there_is_an_answer(path: str) -> None:
 def test_a_gate_that_waits_for_an_answer_sees_that_the_process_is_gone(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "_LOOK", 0.001)
+    monkeypatch.setattr(unix_http, "_LOOK", 0.001)
     released, looks = threading.Event(), iter(["", "", "the web process ended 4 times"])
     check = dataclasses.replace(CHECK, timeout=3600, request_timeout=3600)
     with web(path, silence(released)):

@@ -45,8 +45,8 @@ CASES: list[tuple[str, bool, dict[str, t.Any], str, int, list[int], list[str]]] 
     ("hold", False, {}, "undo", 1, [1], ["staged", "failed"]),
     ("hold", True, {}, "undo", 1, [1], ["staged", "failed"]),
     ("hold", True, {"one_way": True}, "forward", 2, [2], ["staged", "active"]),
-    ("activate", False, {}, "revert", 1, [1], ["staged", "active", "rolled_back"]),
-    ("activate", True, {}, "revert", 1, [1], ["staged", "active", "rolled_back"]),
+    ("activate", False, {}, "revert", 1, [1, 2], ["staged", "active", "rolled_back"]),
+    ("activate", True, {}, "revert", 1, [1, 2], ["staged", "active", "rolled_back"]),
     ("activate", True, {"one_way": True}, "forward", 2, [2], ["staged", "active"]),
     ("activate", False, {"kind": "rollback"}, "finish", 2, [1, 2], ["staged", "active", "good"]),
     ("activate", False, {"origin": None}, "finish", 2, [2], ["staged", "active", "good"]),
@@ -83,6 +83,10 @@ def test_each_move_ends_in_one_release_however_often_it_is_made(
     assert [entry.state for entry in entries] == lines
     assert entries[-1].why == ("the reason" if action != "forward" or phase == "hold" else "")
     assert os.readlink(host.layout.current) == f"trees/{state.active.content_id}"
+    if action == "revert":
+        assert host.later[host.layout.drainer(2)][0] == 30.0, "requests that wait at its socket are answered"
+        host.drain()
+        assert sorted(host.webs) == [1]
     if action == "finish" and found.origin:
         assert host.later[host.layout.drainer(1)][0] == 30.0
         assert os.readlink(host.layout.previous_socket) == "1/web.sock"

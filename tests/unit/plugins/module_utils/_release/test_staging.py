@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core import canonical
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
+from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
 from ansible_collections.containerless.django.plugins.module_utils._release import files, staging
 from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
 
@@ -252,3 +253,20 @@ def test_a_public_folder_that_the_app_exchanges_for_a_link_is_not_followed(
     with pytest.raises(ContainerlessError, match="app_release_public_dirs"):
         stage(host, artifacts["1.0"], group, public_dirs=["media"])
     assert mode(str(victim)) == 0o700
+
+
+FULL = [
+    ({"f_bavail": 15}, ["the disk is full below"]),
+    ({"f_bavail": 16}, []),
+    ({"f_favail": 0}, ["no inodes are left below"]),
+    ({"f_files": 0, "f_favail": 0}, []),
+]
+
+
+@pytest.mark.parametrize(("change", "sentences"), FULL)
+def test_a_full_disk_is_named_once(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, change: dict[str, int], sentences: list[str]
+) -> None:
+    answer = {"f_bavail": 1 << 20, "f_frsize": 4096, "f_files": 1000, "f_favail": 1000, **change}
+    monkeypatch.setattr(staging.os, "statvfs", lambda _place: types.SimpleNamespace(**answer))
+    assert staging.full(layout) == [f"{sentence} {layout.data}" for sentence in sentences]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
-from ansible_collections.containerless.django.plugins.module_utils._release import systemd
+from ansible_collections.containerless.django.plugins.module_utils._release import files, systemd
 from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd, UnitState
 
 from .host import UNITS, Host
@@ -67,11 +67,15 @@ def test_argv(host: Host) -> None:
     one = Systemd(host.layout, host)
     one.stop()
     one.stop("a.service", "b.service", block=False)
+    one.start()
+    one.forget()
+    one.forget("c.service")
     one.ensure_user()
     one.journal("a.service", 12)
     assert host.calls == [
         ["systemctl", "stop", "--no-block", "a.service", "b.service"],
-        ["systemctl", "reset-failed", "a.service", "b.service"],
+        ["systemctl", "stop", "c.service"],
+        ["systemctl", "reset-failed", "c.service"],
         ["systemd-sysusers", "--inline", f'u cl-shop - "containerless shop" {host.layout.data}'],
         ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", "12", "-u", "a.service"],
     ]
@@ -90,7 +94,7 @@ def test_instance(name: str, expected: str) -> None:
     assert answering(0, "").instance(name, 7) == expected
 
 
-def test_units_are_installed_before_a_reload_and_gone_before_another(host: Host) -> None:
+def test_units_are_gone_before_a_reload(host: Host) -> None:
     one = Systemd(host.layout, host)
     seen: list[list[str]] = []
     host.before = lambda argv: (
@@ -102,8 +106,36 @@ def test_units_are_installed_before_a_reload_and_gone_before_another(host: Host)
     assert len(one.installed(3)) == 7
     one.uninstall(3)
     one.uninstall(12)
-    assert [len(names) for names in seen] == [9, 18, 9, 0]
+    assert [len(names) for names in seen] == [9, 0]
     assert one.activations() == []
+
+
+def test_only_units_that_systemd_may_know_otherwise_cost_a_reload(host: Host) -> None:
+    one = Systemd(host.layout, host)
+    one.install(UNITS, 3)
+    one.install(UNITS, 3)
+    assert not host.called("systemctl", "daemon-reload")
+    one.install({**UNITS, next(iter(UNITS)): "[Unit]\nDescription=another\n"}, 3)
+    assert len(host.called("systemctl", "daemon-reload")) == 1
+
+
+def test_a_unit_never_stands_there_without_its_drop_ins(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Systemd(host.layout, host)
+    written: list[str] = []
+    monkeypatch.setattr(files, "write", lambda path, _data: written.append(os.path.relpath(path, host.layout.units)))
+    one.install(UNITS, 3)
+    dropped = ["/" in name for name in written]
+    assert dropped == sorted(dropped, reverse=True)
+    assert any(dropped)
+
+
+def test_the_folder_of_units_gets_a_time_that_no_tick_of_the_clock_gives_twice(host: Host) -> None:
+    one = Systemd(host.layout, host)
+    seen = set()
+    for number in range(20):
+        one.install(UNITS, number)
+        seen.add(os.stat(host.layout.units).st_mtime_ns)
+    assert len(seen) == 20
 
 
 def test_services_and_socket_are_stopped_in_one_call(host: Host) -> None:
