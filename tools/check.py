@@ -28,6 +28,7 @@ OURS = CACHE / "collections/ansible_collections/containerless/django"
 # A stage that hangs must not take the others' answers with it.
 LONGEST_STAGE_SECONDS = 1800
 LINES_OF_A_FAILURE = 60
+LONGEST_LINE = 200
 # What a person waits for while Molecule runs: its steps, the plays, and what is installed on this host.
 SHOWN = re.compile(r"\[\S+ > (?P<step>\w+)\] Executing$|^(?P<play>PLAY \[.+\])|(?P<apt>Install with apt: \w.*)\]")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -60,7 +61,8 @@ class Stage:
     counts_itself: bool = True
     counts_tests: bool = False
     undo: Sequence[str] = ()
-    #: Stages with machines wait most of the time, the others use a processor: one of each runs at a time.
+    #: Stages with machines wait most of the time, the others use a processor: two with machines run side by side, two
+    #: others never do.
     machines: bool = False
 
     @property
@@ -150,6 +152,15 @@ def tests_in(junit: Path) -> Counts:
     return Counts(sum(suite["tests"] for suite in suites) - failed - skipped, failed, skipped)
 
 
+def failures_in(junit: Path) -> list[str]:
+    """Return each failed test of a JUnit report with the first line of why."""
+    if not junit.is_file():
+        return []
+    cases = ET.parse(junit).getroot().iter("testcase")  # noqa: S314 - pytest wrote it for us
+    found = [(case.get("name", ""), why) for case in cases for why in case if why.tag in ("failure", "error")]
+    return [f"{name}: {(why.get('message') or '?').splitlines()[0]}" for name, why in found]
+
+
 def judge(stage: Stage, exit_code: int, tests: Counts) -> Counts:
     """Turn an exit code and a report into counts; a failure that no test owns is the stage's own."""
     counts = tests if stage.counts_tests else Counts()
@@ -171,11 +182,39 @@ def closing_table(results: Iterable[Result]) -> str:
     return "\n".join(rows)
 
 
-class Runner:
-    """Runs stages one after the other; `stop` ends the running one, undoes it and skips the rest."""
+def closing_failures(results: Iterable[Result]) -> str:
+    """Return what failed, a line each: whoever sees only the end of a run sees this."""
+    bad = [result for result in results if not result.counts.good]
+    lines = [f"{r.stage.name}: {why}" for r in bad for why in failures_in(r.stage.junit) or ["see its log"]]
+    return "\n".join(line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..." for line in lines)
+
+
+class Queue:
+    """Stages that wait; two runners share it."""
 
     def __init__(self, stages: Sequence[Stage]) -> None:
-        self.stages = stages
+        self.waiting = list(stages)
+        self.lock = threading.Lock()
+
+    def take(self, machines: bool) -> Stage | None:
+        """Return the next stage with machines, or first of all those without; None when all of them were taken."""
+        with self.lock:
+            wanted = [stage for stage in self.waiting if stage.machines or not machines]
+            stage = min(wanted, key=lambda each: each.machines, default=None)
+            if stage:
+                self.waiting.remove(stage)
+            return stage
+
+
+class Runner:
+    """Runs stages one after the other, with machines only or the others first.
+
+    `stop` ends the running one, undoes it and skips the rest.
+    """
+
+    def __init__(self, queue: Queue, machines: bool) -> None:
+        self.queue = queue
+        self.machines = machines
         self.results: list[Result] = []
         self.stopped_by = 0
         self.process: subprocess.Popen[str] | None = None
@@ -185,9 +224,7 @@ class Runner:
         self.end_process()
 
     def run_all(self) -> None:
-        for stage in self.stages:
-            if self.stopped_by:
-                return
+        while not self.stopped_by and (stage := self.queue.take(self.machines)):
             print(f"[begins] {stage.name}", flush=True)
             self.results.append(self.run(stage))
             report(self.results[-1], self)
@@ -242,12 +279,6 @@ def report(result: Result, runner: Runner) -> None:
         print(f"        whole log: {result.stage.log.relative_to(ROOT)}", flush=True)
 
 
-def lanes(stages: Sequence[Stage]) -> list[Runner]:
-    """Split stages into those that run side by side: with machines and without."""
-    halves = [[stage for stage in stages if stage.machines is wanted] for wanted in (False, True)]
-    return [Runner(half) for half in halves if half]
-
-
 def run_lanes(runners: Sequence[Runner]) -> int:
     """Run every lane in a thread of its own; return the signal that stopped them, or 0."""
     stopped_by: list[int] = []
@@ -280,12 +311,16 @@ def main(words: Sequence[str]) -> int:
         sys.exit(f"tools/check.py: {unknown[0]} is none of {', '.join(KINDS)}.")
     LOGS.mkdir(parents=True, exist_ok=True)
     stages = plan(words)
-    runners = lanes(stages)
+    queue = Queue(stages)
+    runners = [Runner(queue, machines) for machines in (False, True)]
     print(f"{len(stages)} stages", flush=True)
     stopped_by = run_lanes(runners)
     results = sorted((result for runner in runners for result in runner.results), key=lambda r: stages.index(r.stage))
     total = sum((result.counts for result in results), Counts())
-    print(f"\n{closing_table(results)}\n\n{total}", flush=True)
+    print(f"\n{closing_table(results)}\n", flush=True)
+    if failed := closing_failures(results):
+        print(f"{failed}\n", flush=True)
+    print(total, flush=True)
     if stopped_by:
         return 128 + stopped_by
     return 0 if total.good else 1

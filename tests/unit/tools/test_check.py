@@ -136,6 +136,23 @@ def test_stages_with_machines_run_beside_the_others(sandboxed: Sandboxed, tmp_pa
     assert [line.split()[0] for line in done.stdout.splitlines()[-4:-2]] == ["here", "there"]
 
 
+def test_stages_with_machines_run_side_by_side_and_others_never_do() -> None:
+    """Two that use a processor would only wait for each other."""
+    names = {"a": False, "m": True, "b": False, "n": True}
+    queue = check.Queue([Stage(name, ["true"], machines=machines) for name, machines in names.items()])
+    order = [queue.take(machines) for machines in (False, True, False, False, True)]
+    assert [stage and stage.name for stage in order] == ["a", "m", "b", "n", None]
+
+
+def test_what_failed_stands_at_the_end(sandboxed: Sandboxed, tmp_path: Path) -> None:
+    text = "def test_good(): pass\ndef test_bad(): assert 1 == 2, 'one is not two\\n' + 300 * 'x'\n"
+    (tmp_path / "a checkout/test_x.py").write_text(text, encoding="utf-8")
+    stages = "[(('units', [sys.executable, '-m', 'pytest', 'test_x.py'], False, True), {}), (('bad', ['false']), {})]"
+    done = subprocess.run(sandboxed(stages), env=python_path(), capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-4:-2] == ["units: test_bad: AssertionError: one is not two", "bad: see its log"]
+    assert done.stdout.splitlines()[-1] == "1 passed, 2 failed"
+
+
 def test_a_run_of_nothing_fails(sandboxed: Sandboxed) -> None:
     done = subprocess.run(sandboxed("[]"), env=python_path(), capture_output=True, text=True, check=False)
     assert done.returncode == 1
