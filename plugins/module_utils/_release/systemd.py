@@ -161,7 +161,7 @@ class Systemd:
     def end(self, name: str) -> None:
         """Let what waits for it go on; one that is not there is fine."""
         if os.path.exists(f"{self.layout.transient}/{name}.service"):
-            self.stop(f"{name}.service")
+            self.forget(f"{name}.service")
 
     def never(self, name: str) -> None:
         """Take back what `after` put off; one that runs already runs on, it may be the caller."""

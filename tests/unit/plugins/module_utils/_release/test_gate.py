@@ -37,6 +37,13 @@ def test_the_gate_is_closed_before_the_socket_listens_and_opened_before_web_star
         one.activate()
     assert words(host) == ["close", "listen", "migrate", "open", "listen", "web"]
     assert host.layout.gate not in host.later
+    # It ended by a signal, which is a failure: what waits for it would keep it loaded.
+    assert ["systemctl", "reset-failed", f"{host.layout.gate}.service"] in host.calls
+
+
+def test_a_gate_that_was_never_closed_costs_nothing(host: Host) -> None:
+    engine(host).systemd.end(host.layout.gate)
+    assert host.calls == []
 
 
 def test_a_gate_that_is_closed_already_is_closed_again(host: Host) -> None:
