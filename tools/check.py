@@ -82,7 +82,7 @@ class Result:
 
 
 def lint_stages() -> list[Stage]:
-    folders = ("plugins", "tools", "tests/benchmarks", "tests/unit")
+    folders = ("plugins", "tools", *(f"tests/{name}" for name in ("benchmarks", "campaigns", "fuzz", "rig", "unit")))
     typed = [str(OURS / folder) for folder in folders if (ROOT / folder).is_dir()]
     return [
         Stage("ruff format", ["ruff", "format", "--check", "."]),
