@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from types import FrameType
 from typing import Any
 
 from ...plugins.module_utils._core import schemas
@@ -98,13 +99,19 @@ class Campaign:
     digest: str = ""
     digests: set[str] = field(default_factory=set)
     begin: float = field(default_factory=time.monotonic)
+    is_stopped: bool = False
     known: dict[str, list[Kill]] = field(default_factory=dict)
     plans: dict[str, list[Kill]] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def is_over(self) -> bool:
-        return 0 < self.options.minutes * 60 < time.monotonic() - self.begin
+        return self.is_stopped or 0 < self.options.minutes * 60 < time.monotonic() - self.begin
+
+    def stop(self, number: int, _frame: FrameType | None) -> None:
+        """End by a signal: threads that try something begin nothing more."""
+        self.is_stopped = True
+        sys.exit(128 + number)
 
     def add(self, name: str, make: Callable[[], list[Kill]]) -> None:
         """Take the plan of a story from the record, or make it by a run without a kill."""
@@ -271,7 +278,7 @@ def close(campaign: Campaign) -> int:
 
 def main(argv: Sequence[str]) -> int:
     campaign = Campaign(read_options(argv))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, campaign.stop)
     if campaign.options.fresh:
         RECORD.unlink(missing_ok=True)
     if campaign.options.table:

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 from ...plugins.module_utils._core import schemas
 from ...plugins.module_utils._machine import processes
@@ -101,6 +102,7 @@ class Campaign:
     options: Options
     base: Base
     begin: float = field(default_factory=time.monotonic)
+    is_stopped: bool = False
     films: dict[str, Film] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
@@ -110,7 +112,12 @@ class Campaign:
 
     @property
     def is_over(self) -> bool:
-        return 0 < self.options.minutes * 60 < time.monotonic() - self.begin
+        return self.is_stopped or 0 < self.options.minutes * 60 < time.monotonic() - self.begin
+
+    def stop(self, number: int, _frame: FrameType | None) -> None:
+        """End by a signal: threads that try something begin nothing more."""
+        self.is_stopped = True
+        sys.exit(128 + number)
 
     def load(self) -> None:
         """Take what an earlier run tried on this very code."""
@@ -346,6 +353,7 @@ def main(argv: Sequence[str]) -> int:
     disks.keep_mounts()
     with disks.room(FOLDER.with_suffix(".xfs"), FOLDER, ROOM):
         campaign = Campaign(options, prepare())
+        signal.signal(signal.SIGTERM, campaign.stop)
         campaign.load()
         attempt(campaign)
     return close(campaign)
