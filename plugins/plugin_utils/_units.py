@@ -21,6 +21,7 @@ from ..module_utils._core import canonical
 from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import PREFIX, Layout
 from ..module_utils._release import processes as scaled
+from . import _sandbox
 
 _SAFE = re.compile(r"[A-Za-z0-9_@.,:/=+-]+")
 _PROBE = f"/usr/local/lib/{PREFIX}/current/{PREFIX}/_release/probes/applied_migrations.py"
@@ -50,7 +51,8 @@ class Templates:
         """Return the digest of all template sources and of what renders them."""
         files = sorted([*self.release.glob("*.j2"), *self.sandbox.glob("*.j2")])
         # The code that fills them in decides about the text too.
-        files += [Path(__file__), Path(str(processes.__file__)), Path(str(scaled.__file__))]
+        files += [Path(str(code.__file__)) for code in (processes, scaled, _sandbox)]
+        files.append(Path(__file__))
         return canonical.digest({"/".join(path.parts[-3:]): path.read_text("utf-8") for path in files})
 
     def environment(self) -> jinja2.Environment:
@@ -166,7 +168,7 @@ class _Renderer:
     def sandboxed(self, name: str, template: str, *, notify: bool = False, **more: Any) -> None:
         self.plain(name, template, **more)
         app = {**self._context.app, "notify": notify}
-        sandbox = self._context.config["sandbox"]
+        sandbox = _sandbox.options(self._context.config["sandbox"])
         self.units[f"{name}.d/50-sandbox.conf"] = self.text("50-sandbox.conf.j2", **{**sandbox, "app": app})
 
 

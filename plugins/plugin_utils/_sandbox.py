@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of the sandbox, checked and in the one form that its template and a release's configuration take.
+
+What stands in a unit file must be one word there: no spaces, colons, quotes, specifiers or line breaks.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..module_utils._core.errors import ContainerlessError
+
+#: From the tightest to the one that is there for comparison.
+PROFILES = ("strict", "standard", "compat", "talk2018")
+#: Profiles that leave the host's network and say what of it.
+_NETWORKED = ("standard", "compat")
+_PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
+_BYTES = re.compile(r"[1-9][0-9]*[KMGT]?")
+_QUOTA = re.compile(r"[1-9][0-9]*%")
+#: Names of systemd.resource-control(5); it takes them without a look at any resolver.
+_NETWORKS = ("any", "localhost", "link-local", "multicast")
+
+
+def options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the template is rendered with, every key of it. Raises ContainerlessError naming the option."""
+    profile = given.get("profile", PROFILES[0])
+    if profile not in PROFILES:
+        raise ContainerlessError(f"app_sandbox_profile {profile!r} must be one of {', '.join(PROFILES)}")
+    return {
+        "profile": profile,
+        "limits": _limits(given.get("limits", {})),
+        "bind_read_only": _paths(given.get("bind_read_only", [])),
+        "ip_allow": _networks(given.get("ip_allow", []), profile),
+    }
+
+
+def _limits(given: Mapping[str, Any]) -> dict[str, Any]:
+    limits = {"memory_max": "512M", "memory_high": "", "tasks_max": 256, "cpu_quota": "200%", **given}
+    for name, pattern, such, empty in (
+        ("memory_max", _BYTES, "512M", False),
+        ("memory_high", _BYTES, "400M", True),
+        ("cpu_quota", _QUOTA, "200%", True),
+    ):
+        value = str(limits[name])
+        if not pattern.fullmatch(value) and (value or not empty):
+            raise ContainerlessError(f"app_sandbox_{name} {value!r} must look like {such}")
+    if int(limits["tasks_max"]) < 1:
+        raise ContainerlessError(f"app_sandbox_tasks_max is {limits['tasks_max']}; it must be at least 1")
+    return limits
+
+
+def _paths(given: Sequence[Any]) -> list[str]:
+    for path in given:
+        if not _PATH.fullmatch(str(path)):
+            raise ContainerlessError(
+                f"app_sandbox_bind_read_only holds {path!r}, which is no absolute path of letters, digits and ._@+-"
+            )
+    return [str(path) for path in given]
+
+
+def _networks(given: Sequence[Any], profile: str) -> list[str]:
+    if given and profile not in _NETWORKED:
+        raise ContainerlessError(
+            f"app_sandbox_ip_allow is for profiles {' and '.join(_NETWORKED)}; {profile} has no use for it"
+        )
+    return [_network(str(network)) for network in given]
+
+
+def _network(given: str) -> str:
+    try:
+        return given if given in _NETWORKS else str(ipaddress.ip_network(given))
+    except ValueError:
+        raise ContainerlessError(
+            f"app_sandbox_ip_allow holds {given!r}, which is no network such as 10.0.0.0/8 or localhost"
+        ) from None
