@@ -8,12 +8,14 @@ What stands in a unit file must be one word there: no spaces, colons, quotes, sp
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..module_utils._core.errors import ContainerlessError
+from ..module_utils._sandbox import directives
 
 #: From the tightest to the one that is there for comparison.
 PROFILES = ("strict", "standard", "compat", "talk2018")
@@ -36,7 +38,41 @@ def options(given: Mapping[str, Any]) -> dict[str, Any]:
         "limits": _limits(given.get("limits", {})),
         "bind_read_only": _paths(given.get("bind_read_only", [])),
         "ip_allow": _networks(given.get("ip_allow", []), profile),
+        "opt_out": [_opted_out(item) for item in given.get("opt_out", [])],
+        "unenforced": [_reasoned(item, "app_sandbox_unenforced") for item in given.get("unenforced", [])],
     }
+
+
+def _opted_out(item: Any) -> dict[str, Any]:
+    """Return an opt-out with the value that takes its directive back."""
+    known = _reasoned(item, "app_sandbox_opt_out")
+    name, allow = known["directive"], [str(word) for word in item.get("allow") or []]
+    if allow and name not in directives.ALLOWING:
+        raise ContainerlessError(
+            f"app_sandbox_opt_out {name} takes no allow, which is for {' and '.join(directives.ALLOWING)}"
+        )
+    for word in allow:
+        if not directives.ALLOWING[name].fullmatch(word):
+            raise ContainerlessError(f"app_sandbox_opt_out {name} allows {word!r}, which is no word of that directive")
+    return {**known, "allow": allow, "value": " ".join(allow) or directives.OPEN[name]}
+
+
+def _reasoned(item: Any, option: str) -> dict[str, str]:
+    """Return directive and reason of an item, both checked."""
+    if not isinstance(item, Mapping) or not {"directive", "reason"} <= set(item):
+        raise ContainerlessError(f"{option} holds {item!r}, which lacks a directive or a reason")
+    name, reason = str(item["directive"]), str(item["reason"]).strip()
+    if name not in directives.OPEN:
+        near = difflib.get_close_matches(name, directives.OPEN, n=1)
+        raise ContainerlessError(
+            f"{option} names {name!r}, which is no directive of a profile that can be opted out of"
+            + (f" (did you mean {near[0]}?)" if near else "")
+        )
+    if not reason or not reason.isprintable() or reason.endswith("\\"):
+        raise ContainerlessError(
+            f"{option} {name} needs a reason of one line, such as: callbacks of old cffi in pycares"
+        )
+    return {"directive": name, "reason": reason}
 
 
 def _limits(given: Mapping[str, Any]) -> dict[str, Any]:

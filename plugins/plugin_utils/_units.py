@@ -21,6 +21,7 @@ from ..module_utils._core import canonical
 from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import PREFIX, Layout
 from ..module_utils._release import processes as scaled
+from ..module_utils._sandbox import directives
 from . import _sandbox
 
 _SAFE = re.compile(r"[A-Za-z0-9_@.,:/=+-]+")
@@ -51,7 +52,7 @@ class Templates:
         """Return the digest of all template sources and of what renders them."""
         files = sorted([*self.release.glob("*.j2"), *self.sandbox.glob("*.j2")])
         # The code that fills them in decides about the text too.
-        files += [Path(str(code.__file__)) for code in (processes, scaled, _sandbox)]
+        files += [Path(str(code.__file__)) for code in (processes, scaled, directives, _sandbox)]
         files.append(Path(__file__))
         return canonical.digest({"/".join(path.parts[-3:]): path.read_text("utf-8") for path in files})
 

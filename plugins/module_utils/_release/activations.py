@@ -11,7 +11,7 @@ import time
 
 from .._core.errors import ContainerlessError
 from .._core.names import ENVIRONMENT_NAME, Layout
-from . import database, deadman, exposure, files, health, listen, peers, processes, watch
+from . import confinement, database, deadman, exposure, files, health, listen, peers, processes, watch
 from .journal import Ref
 from .state import State, Stored
 from .systemd import Systemd, UnitState
@@ -64,6 +64,7 @@ class Activations:
             measured = exposure.measure(self.systemd.run, self.layout.unit(process, ref.activation))
             exposure.gate(measured, stored.config["max_exposure"])
             scores[process] = measured.tenths / 10
+        confinement.gate(self.systemd.run, self.layout, stored.config, ref.activation)
         return scores
 
     # The database, from within the sandbox.

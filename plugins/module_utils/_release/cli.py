@@ -18,7 +18,7 @@ import uuid
 from .._artifact import tree
 from .._core.errors import ContainerlessError
 from .._core.names import APP_NAME, PREFIX, Layout
-from . import hostinfo, manage, startable, tool
+from . import confinement, hostinfo, manage, startable, tool
 from .desired import Policy
 from .engine import Engine
 from .evidence import ReleaseFailed
@@ -69,6 +69,7 @@ def _lines_of(report: dict[str, t.Any]) -> t.Iterator[str]:
     yield f"{report['app']}: {report['release'] or '-'} (activation {report['activation'] or '-'}), {state}"
     if report["release"]:
         yield f"  signature: {report['signed_by']}"
+        yield from (f"  {line}" for line in confinement.lines(report["sandbox"]))
     if report["under_way"]:
         wait = report["unconfirmed_for"]
         until = f"taken back in {wait} s unless confirmed" if wait else "the next run or boot clears up"

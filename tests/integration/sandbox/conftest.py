@@ -173,7 +173,7 @@ def _prepare(machine: Machine, folder: Path) -> None:
     _upload(machine, _build_tree(folder, machine.python))
     machine.run(f"sh -s {TREE} {PORT}", stdin=HERE / "prepare.sh")
     places = [f"/{place}/other" for place in ("srv/containerless", "var/lib/containerless", "etc/containerless")]
-    places += [f"/{place}/other" for place in ("opt", "home", "mnt", "run")]
+    places += [f"/{place}/other" for place in ("opt", "home", "mnt", "run", "dev/shm")]
     machine.facts = {
         "state": STATE,
         "tree": TREE,

@@ -74,6 +74,8 @@ def render(
     notify: bool = True,
     bind_read_only: t.Sequence[str] = (),
     ip_allow: t.Sequence[str] = (),
+    opt_out: t.Sequence[dict[str, t.Any]] = (),
+    unenforced: t.Sequence[dict[str, t.Any]] = (),
     **limits: object,
 ) -> str:
     environment = jinja2.Environment(
@@ -85,6 +87,7 @@ def render(
         autoescape=False,
     )
     given = {"profile": profile, "limits": limits, "bind_read_only": bind_read_only, "ip_allow": ip_allow}
+    given |= {"opt_out": opt_out, "unenforced": unenforced}
     return environment.get_template(TEMPLATE.name).render(
         **_sandbox.options(given),
         systemd_version=version,
@@ -170,7 +173,34 @@ def test_a_word_is_used_only_where_systemd_knows_it(version: int) -> None:
 
 
 def test_every_writable_path_is_noexec() -> None:
-    assert values(render(), "NoExecPaths")[-1].split() == ["/", STATE, "/tmp", "/var/tmp", "/dev/shm"]
+    """For systemd, a second line about /dev/shm is a duplicate: the first would go, and with it its own file system."""
+    assert values(render(), "NoExecPaths")[-1].split() == ["/", STATE, "/tmp", "/var/tmp"]
+    assert values(render(), "TemporaryFileSystem")[-1].startswith("/dev/shm:rw,nosuid,nodev,noexec,")
+
+
+OPT_OUTS = [
+    ({"directive": "MemoryDenyWriteExecute"}, "MemoryDenyWriteExecute=no"),
+    ({"directive": "TasksMax"}, "TasksMax=infinity"),
+    ({"directive": "SystemCallFilter"}, "SystemCallFilter="),
+    ({"directive": "SystemCallFilter", "allow": ["setpriority", "@aio"]}, "SystemCallFilter=setpriority @aio"),
+    ({"directive": "RestrictAddressFamilies", "allow": ["AF_NETLINK"]}, "RestrictAddressFamilies=AF_NETLINK"),
+]
+
+
+@pytest.mark.parametrize(("item", "line"), OPT_OUTS)
+def test_an_opt_out_is_the_last_word_on_its_directive_and_says_why(item: dict[str, t.Any], line: str) -> None:
+    reason = "pycares 4.4 calls back through old cffi (100%)"
+    text = render(opt_out=[{**item, "reason": reason}])
+    assert text.endswith(f"\n# {item['directive']}: {reason}\n{line}\n")
+    protecting = directives.protecting([text])
+    if "allow" in item:
+        assert protecting[item["directive"]].endswith(" ".join(item["allow"]))
+    else:
+        assert item["directive"] not in protecting
+
+
+def test_what_a_host_does_not_hold_stays_in_the_text() -> None:
+    assert render(unenforced=[{"directive": "MemoryMax", "reason": "no controller"}]) == render()
 
 
 def test_what_may_be_executed_is_bound_read_only() -> None:
