@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import re
 import typing as t
 import uuid
 
 from .._core.errors import ContainerlessError
 from .._core.names import PREFIX, Layout
-from .._sandbox import directives, effect
+from .._sandbox import directives, effect, inside
 from . import transient
 from .systemd import Run
 
 OPTION = "app_sandbox_opt_out"
 #: Within /usr, which every profile shows.
 _PYTHON = "/usr/bin/python3"
-_LOOK = os.path.join(os.path.dirname(effect.__file__), "inside.py")
 #: What starts, feeds or restarts a process, and is no part of its sandbox.
 _NOT_SANDBOX = re.compile(
     "(Exec(Start|Stop|Reload|Condition)[A-Za-z]*|Type|PIDFile|BusName|Restart[A-Za-z]*|Sockets|Timeout[A-Za-z]*|Kill[A-Za-z]*"
@@ -32,8 +32,9 @@ _NOT_SANDBOX = re.compile(
 def look(run: Run, texts: t.Sequence[str], activation: int) -> dict[str, list[str]]:
     """Return what holds inside of a sandbox: {directive: [state, detail]}. Raises when nothing can run in it."""
     unit = f"{PREFIX}-sandbox-{uuid.uuid4().hex}"
-    with open(_LOOK, encoding="utf-8") as source:
-        command = [_PYTHON, "-IS", "-c", source.read(), json.dumps(effect.facts(texts))]
+    # The module's own code comes in a zip file.
+    source = t.cast("bytes", pkgutil.get_data(inside.__package__, "inside.py")).decode()
+    command = [_PYTHON, "-IS", "-c", source, json.dumps(effect.facts(texts))]
     kept = [_sandbox_of(text) for text in texts]
     told = transient.argv(
         kept, command, unit=unit, description="a look at a sandbox", activation=activation, terminal=False

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import json
 import mmap
 import os
@@ -115,7 +116,7 @@ def _namespaces(facts: Facts) -> t.Iterator[tuple[str, Said]]:
 def _network(facts: Facts) -> t.Iterator[tuple[str, Said]]:
     opened = []
     for name in sorted(set(_FAMILIES) - set(facts["families"])):
-        state, _ = attempt(lambda name=name: socket.socket(_FAMILIES[name], socket.SOCK_DGRAM).close())
+        state, _ = attempt(functools.partial(_open, name))
         opened += [name] if state == OPEN else []
     yield "RestrictAddressFamilies", _is(not opened, ", ".join(opened) or "EAFNOSUPPORT")
     if not facts["denied"] or "AF_INET" not in facts["families"]:
@@ -123,6 +124,11 @@ def _network(facts: Facts) -> t.Iterator[tuple[str, Said]]:
     state, detail = attempt(lambda: _send(facts["denied"]))
     # Only EPERM is the filter's answer; without a route nothing was sent.
     yield "IPAddressDeny", (state if state == OPEN or detail == "EPERM" else UNKNOWN, f"{facts['denied']}: {detail}")
+
+
+def _open(family: str) -> None:
+    kind = socket.SOCK_SEQPACKET if family == "AF_ALG" else socket.SOCK_DGRAM
+    socket.socket(_FAMILIES[family], kind).close()
 
 
 def _send(address: str) -> None:
