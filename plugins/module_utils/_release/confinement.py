@@ -11,11 +11,13 @@ import pkgutil
 import re
 import typing as t
 import uuid
+from dataclasses import asdict
 
 from .._core.errors import ContainerlessError
 from .._core.names import PREFIX, Layout
 from .._sandbox import directives, effect, inside
-from . import transient
+from . import exposure, systemd, transient
+from .state import State
 from .systemd import Run
 
 OPTION = "app_sandbox_opt_out"
@@ -28,14 +30,22 @@ _NOT_SANDBOX = re.compile(
     "|SyslogIdentifier|GuessMainPID|SuccessExitStatus|FileDescriptor[A-Za-z]*|OpenFile|Slice)="
 )
 
+#: What systemd shows under another name.
+_SHOWN = {"CPUQuota": "CPUQuotaPerSecUSec"}
+#: Only %i and %% are known here; systemd fills in the others when it reads a file, and nowhere else.
+_SPECIFIER = re.compile(r"^[A-Za-z]+=(?:[^%\n]|%%|%i)*?(%[A-Za-hj-z])", re.MULTILINE)
 
-def look(run: Run, texts: t.Sequence[str], activation: int) -> dict[str, list[str]]:
+
+def look(run: Run, texts: t.Sequence[str], activation: int | str) -> dict[str, list[str]]:
     """Return what holds inside of a sandbox: {directive: [state, detail]}. Raises when nothing can run in it."""
     unit = f"{PREFIX}-sandbox-{uuid.uuid4().hex}"
     # The module's own code comes in a zip file.
     source = t.cast("bytes", pkgutil.get_data(inside.__package__, "inside.py")).decode()
     command = [_PYTHON, "-IS", "-c", source, json.dumps(effect.facts(texts))]
     kept = [_sandbox_of(text) for text in texts]
+    unknown = sorted({found for text in kept for found in _SPECIFIER.findall(text)})
+    if unknown:
+        raise ContainerlessError(f"its sandbox can't be looked at from inside: it has {', '.join(unknown)} in a line")
     told = transient.argv(
         kept, command, unit=unit, description="a look at a sandbox", activation=activation, terminal=False
     )
@@ -43,10 +53,9 @@ def look(run: Run, texts: t.Sequence[str], activation: int) -> dict[str, list[st
     try:
         return dict(json.loads(out))
     except ValueError:
-        said = (
-            err.strip() or run(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", "5", "-u", f"{unit}.service"])[1]
-        )
-        raise ContainerlessError(f"nothing can run in the sandbox (rc {rc}): {' '.join(said.split())}") from None
+        said = err.strip() or run(["journalctl", "--no-pager", "-q", "-o", "cat", "-u", f"{unit}.service"])[1]
+        first = next((line.partition(".service: ")[2] or line for line in said.splitlines()), "nothing was said")
+        raise ContainerlessError(f"nothing can run in the sandbox (rc {rc}): {first}") from None
 
 
 def _sandbox_of(text: str) -> str:
@@ -83,6 +92,68 @@ def texts_of(layout: Layout, process: str, activation: int) -> list[str]:
 def _read(path: str) -> str:
     with open(path, encoding="utf-8") as file:
         return file.read()
+
+
+def texts_on_host(run: Run, unit: str) -> list[str]:
+    """Return the texts of a loaded unit and its drop-ins. Raises when it is none of this host."""
+    shown = properties(run, unit, ["LoadState", "FragmentPath", "DropInPaths"])
+    if shown.get("LoadState") != "loaded" or not shown["FragmentPath"]:
+        raise ContainerlessError(f"{unit} is not a unit of this host with a file of its own")
+    return [_read(path) for path in (shown["FragmentPath"], *shown["DropInPaths"].split())]
+
+
+def properties(run: Run, unit: str, names: t.Sequence[str]) -> dict[str, str]:
+    """Return properties of a unit as systemd has them."""
+    rc, out, err = run(["systemctl", "show", f"--property={','.join(names)}", "--", unit])
+    if rc != 0:
+        raise ContainerlessError(f"systemctl show {unit} failed: {err.strip()}")
+    return dict(line.partition("=")[::2] for line in out.splitlines())
+
+
+def examine(run: Run, unit: str, texts: t.Sequence[str]) -> dict[str, t.Any]:
+    """Return what is known of a unit's sandbox: asked for, applied by systemd, and seen from inside."""
+    asked = directives.protecting(texts)
+    applied = properties(run, unit, [_SHOWN.get(name, name) for name in asked]) if asked else {}
+    instance = unit.partition("@")[2].rpartition(".")[0]
+    measured = exposure.measure(run, unit)
+    outcomes, not_probed = {}, ""
+    try:
+        outcomes = look(run, texts, instance)
+    except ContainerlessError as exc:
+        not_probed = str(exc)
+    return {
+        "unit": unit,
+        "profile": effect.profile(texts),
+        "exposure": str(measured),
+        "costs": [
+            {"name": c.name, "exposure": exposure.decimal(c.tenths), "why": c.description} for c in measured.costs
+        ],
+        "opt_out": effect.opted_out(texts),
+        "directives": [
+            {
+                "directive": name,
+                "asked": value,
+                "applied": applied.get(_SHOWN.get(name, name), ""),
+                **dict(zip(("inside", "detail"), outcomes.get(name, ("", "")))),
+            }
+            for name, value in sorted(asked.items())
+        ],
+        "weak": [asdict(item) for item in effect.weak(texts, outcomes)],
+        "not_probed": not_probed,
+    }
+
+
+def report(app: str | None, unit: str | None, run: Run = systemd.run) -> list[dict[str, t.Any]]:
+    """Return what is known of a unit, or of each process of an app's active release."""
+    if unit:
+        return [examine(run, unit, texts_on_host(run, unit))]
+    layout = Layout(app or "")
+    known = State.read(layout)
+    stored = known.stored(known.active.release) if known.active else None
+    if known.active is None or stored is None:
+        raise ContainerlessError(f"{layout.app} has no active release on this host")
+    names = [layout.unit(name, known.active.activation, instance=number) for name, number in stored.instances]
+    return [examine(run, name, texts_on_host(run, name)) for name in names]
 
 
 def gate(run: Run, layout: Layout, config: t.Mapping[str, t.Any], activation: int) -> None:

@@ -23,7 +23,7 @@ _BOOLEANS = frozenset({"PrivateTmp", "PrivateUsers", "ProtectControlGroups"})
 _RUN = 'trap : INT QUIT TERM; "$@"; exit $?'
 
 
-def properties(texts: t.Iterable[str], activation: int) -> list[str]:
+def properties(texts: t.Iterable[str], activation: int | str) -> list[str]:
     """Return the [Service] lines of unit texts as systemd-run takes them, specifiers filled in: no file is read."""
     found: list[tuple[str, str]] = []
     for key, value in (line for text in texts for line in _assignments(text)):
@@ -49,12 +49,18 @@ def _assignments(text: str) -> t.Iterator[tuple[str, str]]:
             yield key, value
 
 
-def _filled_in(value: str, activation: int) -> str:
+def _filled_in(value: str, activation: int | str) -> str:
     return re.sub("%([%i])", lambda match: "%" if match[1] == "%" else str(activation), value)
 
 
 def argv(
-    texts: t.Iterable[str], command: t.Iterable[str], *, unit: str, description: str, activation: int, terminal: bool
+    texts: t.Iterable[str],
+    command: t.Iterable[str],
+    *,
+    unit: str,
+    description: str,
+    activation: int | str,
+    terminal: bool,
 ) -> list[str]:
     """Return what runs `command` under the [Service] lines of unit texts and waits for its end.
 

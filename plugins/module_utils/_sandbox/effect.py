@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ _NAMESPACES = ("ipc", "mnt", "net", "user", "uts", "cgroup")
 #: Dropped by IPAddressDeny=any whatever is allowed: a network for documentation (RFC 5737), and this host.
 _ELSEWHERE, _LOOPBACK, _METADATA = "192.0.2.1", "127.0.0.1", "169.254.169.254"
 _OPENING = ("localhost", "any", "127.")
+_PROFILE = re.compile(r"^# Sandbox of .+, profile (\w+), for systemd", re.MULTILINE)
+#: How the template begins and writes them.
+_OPT_OUTS = "\n# Opted out of by app_sandbox_opt_out"
+_OPTED_OUT = re.compile(r"^# (?P<directive>\w+): (?P<reason>.+)\n(?P=directive)=(?P<value>.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,18 @@ class Weak:
 
     def __str__(self) -> str:
         return f"{self.directive} ({self.why})"
+
+
+def profile(texts: t.Iterable[str]) -> str:
+    """Return the profile that a drop-in of ours says; an empty text where there is none."""
+    found = [match[1] for text in texts for match in _PROFILE.finditer(text)]
+    return found[-1] if found else ""
+
+
+def opted_out(texts: t.Iterable[str]) -> list[dict[str, str]]:
+    """Return directive, reason and value of each opt-out that drop-ins of ours name."""
+    named = [match.groupdict() for text in texts for match in _OPTED_OUT.finditer(text.partition(_OPT_OUTS)[2])]
+    return [{key: str(value) for key, value in item.items()} for item in named]
 
 
 def facts(texts: t.Sequence[str]) -> dict[str, t.Any]:
