@@ -12,6 +12,7 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..module_utils._core.errors import ContainerlessError
@@ -24,6 +25,11 @@ _NETWORKED = ("standard", "compat")
 _PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
 _BYTES = re.compile(r"[1-9][0-9]*[KMGT]?")
 _QUOTA = re.compile(r"[1-9][0-9]*%")
+#: A proxy for each peer and activation: that many are a mistake.
+MAX_PEERS = 32
+_PEER = re.compile(r"(?P<name>[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):(?P<port>[0-9]{1,5})")
+_IPV4 = re.compile(r"[0-9]+([.][0-9]+){3}")
+_ADDRESSES = [f"127.0.0.{last}" for last in range(2, 2 + 2 * MAX_PEERS)]
 #: Names of systemd.resource-control(5); it takes them without a look at any resolver.
 _NETWORKS = ("any", "localhost", "link-local", "multicast")
 
@@ -38,9 +44,62 @@ def options(given: Mapping[str, Any]) -> dict[str, Any]:
         "limits": _limits(given.get("limits", {})),
         "bind_read_only": _paths(given.get("bind_read_only", [])),
         "ip_allow": _networks(given.get("ip_allow", []), profile),
+        "egress": _egress(given.get("egress", []), profile),
         "opt_out": [_opted_out(item) for item in given.get("opt_out", [])],
         "unenforced": [_reasoned(item, "app_sandbox_unenforced") for item in given.get("unenforced", [])],
     }
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A peer that an app in strict may reach: `address` is where it finds it, within its own network namespace."""
+
+    number: int
+    name: str
+    port: int
+    address: str
+
+
+def peers(egress: Sequence[str]) -> list[Peer]:
+    """Return the peers; each name has an address of its own, and an address of the loopback network keeps it."""
+    named = [(name, int(port)) for name, _, port in (item.rpartition(":") for item in egress)]
+    given = {name: _own_address(name) for name, _port in named}
+    taken = {address for address in given.values() if address}
+    free = (address for address in _ADDRESSES if address not in taken)
+    known = {name: address or next(free) for name, address in given.items()}
+    return [Peer(number, name, port, known[name]) for number, (name, port) in enumerate(named, 1)]
+
+
+def _own_address(name: str) -> str:
+    if name == "localhost":
+        return "127.0.0.1"
+    return name if _IPV4.fullmatch(name) else ""
+
+
+def _egress(given: Sequence[Any], profile: str) -> list[str]:
+    if given and profile != "strict":
+        raise ContainerlessError(f"app_sandbox_egress is for profile strict; {profile} has the host's network")
+    found = [_peer(str(item)) for item in given]
+    if len(set(found)) != len(found):
+        raise ContainerlessError("app_sandbox_egress names a peer twice")
+    if len(found) > MAX_PEERS:
+        raise ContainerlessError(f"app_sandbox_egress names {len(found)} peers; it takes at most {MAX_PEERS}")
+    return found
+
+
+def _peer(given: str) -> str:
+    match = _PEER.fullmatch(given)
+    if not match or not 1 <= int(match["port"]) <= 65535:
+        raise ContainerlessError(
+            f"app_sandbox_egress holds {given!r}, which is no name and port such as db.internal:5432"
+        )
+    name = match["name"].lower()
+    if _IPV4.fullmatch(name) and not name.startswith("127."):
+        raise ContainerlessError(
+            f"app_sandbox_egress holds {given!r}: an app in strict has no address but those of its loopback; give the"
+            " peer a name in DNS or the host's /etc/hosts, and use that name in the app's settings too"
+        )
+    return f"{name}:{int(match['port'])}"
 
 
 def _opted_out(item: Any) -> dict[str, Any]:

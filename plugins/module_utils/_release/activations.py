@@ -282,8 +282,12 @@ class Activations:
         return [name for name in self.systemd.installed(ref.activation) if name.endswith(f".{kind}")]
 
     def _long_running(self, ref: Ref) -> list[str]:
-        """Return the services that run as long as a release: neither tasks nor what a timer starts."""
-        return [name for name in self._installed(ref, "service") if "-task." not in name and "-timer." not in name]
+        """Return the services that run as long as a release: neither tasks nor what a timer starts.
+
+        Nor its network, which ends with the last of those that need it.
+        """
+        others = ("-task.", "-timer.", "-egress.")
+        return [name for name in self._installed(ref, "service") if not any(kind in name for kind in others)]
 
 
 def name_of(unit: str) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -31,6 +32,17 @@ def test_options_of_options_are_the_same(given: dict[str, Any]) -> None:
     assert _sandbox.options(_sandbox.options(given)) == _sandbox.options(given)
 
 
+def test_an_address_that_is_given_is_nobody_else_s() -> None:
+    found = _sandbox.peers(["a:1", "127.0.0.2:5", "b:1", "localhost:9", "a:2"])
+    assert [(peer.number, peer.address) for peer in found] == [
+        (1, "127.0.0.3"),
+        (2, "127.0.0.2"),
+        (3, "127.0.0.4"),
+        (4, "127.0.0.1"),
+        (5, "127.0.0.3"),
+    ]
+
+
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"profile": "loose"}, "app_sandbox_profile 'loose' must be one of strict, standard"),
     ({"bind_read_only": ["/run/a b"]}, "app_sandbox_bind_read_only holds '/run/a b'"),
@@ -39,6 +51,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"ip_allow": ["localhost"]}, "app_sandbox_ip_allow is for profiles standard and compat; strict"),
     ({"profile": "standard", "ip_allow": ["db.internal"]}, "app_sandbox_ip_allow holds 'db.internal'"),
     ({"profile": "standard", "ip_allow": ["10.0.0.1/8"]}, "app_sandbox_ip_allow holds '10.0.0.1/8'"),
+    *(
+        ({"egress": [item]}, re.escape(f"app_sandbox_egress holds {item!r}, which is no name and port"))
+        for item in ("db", "db:", ":5432", "db:0", "db:65536", "db internal:1", "[::1]:5432", "a\n:1", "-a:1", "db:x")
+    ),
+    ({"egress": ["10.0.0.5:5432"]}, "an app in strict has no address but those of its loopback"),
+    ({"egress": ["db:1", "DB:1"]}, "app_sandbox_egress names a peer twice"),
+    ({"egress": [f"db:{port}" for port in range(1, 34)]}, "names 33 peers; it takes at most 32"),
+    ({"egress": ["db:1"], "profile": "standard"}, "app_sandbox_egress is for profile strict; standard"),
     (opted(directive="MemoryDenyWrite"), f"app_sandbox_opt_out names 'MemoryDenyWrite', .*did you mean {MDWE}"),
     (opted(directive="BindPaths"), "app_sandbox_opt_out names 'BindPaths'"),
     (opted(reason=""), f"app_sandbox_opt_out {MDWE} needs a reason"),
