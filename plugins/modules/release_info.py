@@ -54,6 +54,15 @@ app:
           null without a release.
       type: str
       sample: ann@example.org
+    sandbox:
+      description:
+        - Profile of the active release's sandbox, what it opted out of and why (C(opt_out)), and what this host is
+          known not to hold (C(unenforced)). Null without a release.
+      type: dict
+      sample:
+        profile: strict
+        opt_out: [{directive: MemoryDenyWriteExecute, allow: [], value: "no", reason: callbacks of old cffi in pycares}]
+        unenforced: []
     running:
       description: Whether each process is up and web.sock leads to it.
       type: bool

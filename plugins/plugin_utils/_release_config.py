@@ -12,6 +12,7 @@ from typing import Any
 from ..module_utils._artifact import procfile
 from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._release.processes import MAX_SCALE, WEB
+from . import _sandbox
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PUBLIC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -21,32 +22,6 @@ _EXPOSURE = re.compile(r"\d{1,2}(\.\d)?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LISTEN = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+)):(?P<port>[1-9][0-9]{0,4})")
 MAX_CONNECTIONS = 65536
-
-
-# What stands in a unit file must be one word there: no spaces, colons, quotes, specifiers or line breaks.
-_SANDBOX_PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
-_BYTES = re.compile(r"[1-9][0-9]*[KMGT]?")
-_QUOTA = re.compile(r"[1-9][0-9]*%")
-
-
-def _check_sandbox(sandbox: dict[str, Any]) -> None:
-    """Raise for what role app_sandbox refuses in its own options: both render the same template."""
-    limits = sandbox.get("limits", {})
-    for path in sandbox.get("bind_read_only", []):
-        if not _SANDBOX_PATH.fullmatch(str(path)):
-            raise ContainerlessError(
-                f"app_sandbox_bind_read_only holds {path!r}, which is no absolute path of letters, digits and ._@+-"
-            )
-    for name, pattern, such, empty in (
-        ("memory_max", _BYTES, "512M", False),
-        ("memory_high", _BYTES, "400M", True),
-        ("cpu_quota", _QUOTA, "200%", True),
-    ):
-        value = str(limits.get(name, such))
-        if not pattern.fullmatch(value) and (value or not empty):
-            raise ContainerlessError(f"app_sandbox_{name} {value!r} must look like {such}")
-    if int(limits.get("tasks_max", 1)) < 1:
-        raise ContainerlessError(f"app_sandbox_tasks_max is {limits['tasks_max']}; it must be at least 1")
 
 
 def _text(value: Any) -> str:
@@ -155,7 +130,7 @@ def make(options: dict[str, Any]) -> dict[str, Any]:
     env, secrets = options["env"], options["secrets"]
     _check_values(env, secrets)
     _check_numbers(options)
-    _check_sandbox(options["sandbox"])
+    sandbox = _sandbox.options(options["sandbox"])
     both = sorted(set(env) & set(secrets))
     if both:
         raise ContainerlessError(f"{', '.join(both)} stands in both app_release_env and app_release_secrets")
@@ -198,5 +173,5 @@ def make(options: dict[str, Any]) -> dict[str, Any]:
         "stop_timeouts": dict(options["stop_timeouts"]),
         "task_timeout": options["task_timeout"],
         "max_exposure": options["max_exposure"],
-        "sandbox": options["sandbox"],
+        "sandbox": sandbox,
     }

@@ -21,6 +21,8 @@ from ..module_utils._core import canonical
 from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import PREFIX, Layout
 from ..module_utils._release import processes as scaled
+from ..module_utils._sandbox import directives
+from . import _sandbox
 
 _SAFE = re.compile(r"[A-Za-z0-9_@.,:/=+-]+")
 _PROBE = f"/usr/local/lib/{PREFIX}/current/{PREFIX}/_release/probes/applied_migrations.py"
@@ -50,7 +52,8 @@ class Templates:
         """Return the digest of all template sources and of what renders them."""
         files = sorted([*self.release.glob("*.j2"), *self.sandbox.glob("*.j2")])
         # The code that fills them in decides about the text too.
-        files += [Path(__file__), Path(str(processes.__file__)), Path(str(scaled.__file__))]
+        files += [Path(str(code.__file__)) for code in (processes, scaled, directives, _sandbox)]
+        files.append(Path(__file__))
         return canonical.digest({"/".join(path.parts[-3:]): path.read_text("utf-8") for path in files})
 
     def environment(self) -> jinja2.Environment:
@@ -91,7 +94,14 @@ class Context:
             "unit_prefix": f"{PREFIX}-{self.layout.app}",
             "state_directory": self.layout.state_directory,
             "state_path": self.layout.data,
+            "egress": _without_kind(self.layout.template_egress("net")),
+            "egress_peer": _without_kind(self.layout.template_egress("peer")),
+            "hosts": f"{self.layout.units}/{self.layout.template_egress('net').replace('@.', '@%i.')}.d/hosts",
         }
+
+
+def _without_kind(template: str) -> str:
+    return template.partition("@")[0]
 
 
 def _code_folders(tree: str, django: dict[str, Any] | None) -> list[str]:
@@ -147,6 +157,8 @@ class _Renderer:
         self._context = context
         self.units: dict[str, str] = {}
         config = context.config
+        self.sandbox = _sandbox.options(config["sandbox"])
+        self.egress = _sandbox.peers(self.sandbox["egress"])
         kept = ("secrets", "secrets_as", "proxy_group", "start_timeout", "listen", "listen_connections")
         self._shared = {
             "app": context.app,
@@ -154,6 +166,7 @@ class _Renderer:
             "release_id": context.release_id,
             "systemd_version": context.systemd_version,
             "env": _environment(context),
+            "egress": self.egress,
             **{key: config[key] for key in kept},
         }
 
@@ -166,8 +179,20 @@ class _Renderer:
     def sandboxed(self, name: str, template: str, *, notify: bool = False, **more: Any) -> None:
         self.plain(name, template, **more)
         app = {**self._context.app, "notify": notify}
-        sandbox = self._context.config["sandbox"]
-        self.units[f"{name}.d/50-sandbox.conf"] = self.text("50-sandbox.conf.j2", **{**sandbox, "app": app})
+        more = {**self.sandbox, "egress": self.egress, "app": app}
+        self.units[f"{name}.d/50-sandbox.conf"] = self.text("50-sandbox.conf.j2", **more)
+
+    def network(self, layout: Layout) -> None:
+        """Add the namespace with a socket and a proxy for each peer, and the names by which the app knows them."""
+        if not self.egress:
+            return
+        anchor = layout.template_egress("net")
+        self.sandboxed(anchor, "egress.service.j2")
+        # Beside its unit, where it comes and goes with it; systemd reads no file of that folder but *.conf.
+        self.plain(f"{anchor}.d/hosts", "egress.hosts.j2")
+        for peer in self.egress:
+            for kind in ("socket", "service"):
+                self.plain(layout.template_egress(f"peer{peer.number}", kind), f"egress.peer.{kind}.j2", peer=peer)
 
 
 def render(templates: Templates, context: Context) -> tuple[dict[str, str], str]:
@@ -192,6 +217,7 @@ def render(templates: Templates, context: Context) -> tuple[dict[str, str], str]
         made.plain(layout.template_timer(name), "task.timer.j2", timer=timer)
         made.sandboxed(layout.template_timer(name, "service"), "task.service.j2", task=timer)
     made.plain(layout.template_unit("web", "socket"), "web.socket.j2")
+    made.network(layout)
     if config["listen"]:
         made.plain(layout.listen("socket"), "listen.socket.j2")
         made.plain(layout.listen("service"), "listen.service.j2")

@@ -273,6 +273,13 @@ class Layout:
         """Name of the unit of a timer in an activation."""
         return _instantiated(self.template_timer(timer, kind), activation)
 
+    def template_egress(self, part: str, kind: str = "service") -> str:
+        """Name of the unit template of an activation's own network (`net`) or of a peer in it (`peer1`, ...).
+
+        The dot keeps it apart from every process name, the letter after it from an instance.
+        """
+        return f"{PREFIX}-{self.app}-egress.{check_process_name(part)}@.{kind}"
+
     def listen(self, kind: str) -> str:
         """Name of the unit that takes TCP connections for web.sock: one per app, whatever is active."""
         return f"{PREFIX}-{self.app}-listen.{kind}"

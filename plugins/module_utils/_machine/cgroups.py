@@ -13,6 +13,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: Controller -> the directive of systemd that needs it.
+_LIMITS = {"memory": "MemoryMax", "pids": "TasksMax", "cpu": "CPUQuota"}
+
+
+def unenforced(root: Path = Path("/sys/fs/cgroup")) -> list[dict[str, str]]:
+    """Return the limits that a machine which shares this host's kernel can't hold, as role app_sandbox takes them."""
+    listed = root / "cgroup.controllers"
+    known = listed.read_text(encoding="ascii").split() if listed.exists() else []
+    reason = "throwaway machine: version 1 of the host's control groups holds the controller"
+    return [{"directive": limit, "reason": reason} for name, limit in _LIMITS.items() if name not in known]
+
 
 def make(groups: Iterable[str]) -> None:
     """Make them, empty."""

@@ -86,7 +86,11 @@ class Machine:
             "ansible_python_interpreter": "/usr/bin/python3",
             "app_machine_http": self.state.http,
             "app_machine_ssh": shlex.join(ssh.argv(self.paths, self.state.host, self.state.port)),
-            "app_machine_facts": {"image": self.state.image, "backend": self.state.backend},
+            "app_machine_facts": {
+                "image": self.state.image,
+                "backend": self.state.backend,
+                "unenforced": cgroups.unenforced() if self.state.backend == NSPAWN else [],
+            },
         }
 
 

@@ -57,7 +57,12 @@ class Activations:
             files.write(f"{self.layout.activation_run(ref.activation)}/secrets.env", text.encode(), 0o600)
 
     def verify(self, stored: Stored, ref: Ref) -> dict[str, float]:
-        """Have systemd check the units as it reads them; return each process's exposure. Raises above the limit."""
+        """Have systemd check the units as it reads them; return each process's exposure.
+
+        Raises above the limit, and where this host does not hold what the sandbox asks for.
+        """
+        from . import confinement  # a way back, whose release was looked at before, needs none of it
+
         names = self.systemd.installed(ref.activation)
         exposure.verify(self.systemd.run, [os.path.join(self.layout.units, name) for name in names])
         scores: dict[str, float] = {}
@@ -65,6 +70,7 @@ class Activations:
             measured = exposure.measure(self.systemd.run, self.layout.unit(process, ref.activation))
             exposure.gate(measured, stored.config["max_exposure"])
             scores[process] = measured.tenths / 10
+        confinement.gate(self.systemd.run, self.layout, stored.config, ref.activation)
         return scores
 
     # The database, from within the sandbox.
@@ -292,8 +298,12 @@ class Activations:
         return [name for name in self.systemd.installed(ref.activation) if name.endswith(f".{kind}")]
 
     def _long_running(self, ref: Ref) -> list[str]:
-        """Return the services that run as long as a release: neither tasks nor what a timer starts."""
-        return [name for name in self._installed(ref, "service") if "-task." not in name and "-timer." not in name]
+        """Return the services that run as long as a release: neither tasks nor what a timer starts.
+
+        Nor its network, which ends with the last of those that need it.
+        """
+        others = ("-task.", "-timer.", "-egress.")
+        return [name for name in self._installed(ref, "service") if not any(kind in name for kind in others)]
 
 
 def name_of(unit: str) -> str:

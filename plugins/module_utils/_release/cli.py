@@ -72,10 +72,13 @@ def _status(options: argparse.Namespace) -> int:
 
 def _lines_of(report: dict[str, t.Any]) -> t.Iterator[str]:
     """Yield what `status` says of one app."""
+    from . import confinement
+
     state = "running" if report["running"] else "NOT RUNNING" if report["release"] else "not released"
     yield f"{report['app']}: {report['release'] or '-'} (activation {report['activation'] or '-'}), {state}"
     if report["release"]:
         yield f"  signature: {report['signed_by']}"
+        yield from (f"  {line}" for line in confinement.lines(report["sandbox"]))
     if report["under_way"]:
         wait = report["unconfirmed_for"]
         until = f"taken back in {wait} s unless confirmed" if wait else "the next run or boot clears up"

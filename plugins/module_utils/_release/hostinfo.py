@@ -15,7 +15,7 @@ import typing as t
 
 from .._artifact import inflate
 from .._core.names import DIGEST, Layout
-from . import deadman, files, lease, ledger, startable
+from . import confinement, deadman, files, lease, ledger, startable
 from .activations import Activations, name_of
 from .plan import Observed
 from .state import State
@@ -145,6 +145,7 @@ def report(layout: Layout, systemd: Systemd) -> dict[str, t.Any]:
         "activation": active.activation if active else None,
         "content_id": active.content_id if active else None,
         "signed_by": stored.signed_by if stored else None,
+        "sandbox": confinement.summary(stored.config) if stored else None,
         "running": running(state, systemd),
         "problems": startable.problems(layout.tree(stored.content_id), stored.manifest) if stored else [],
         "processes": processes(state, systemd),

@@ -13,7 +13,7 @@ from .._core import canonical
 from .._core.names import PREFIX, Layout
 from . import files
 
-ROOMS = ("_core", "_artifact", "_release")
+ROOMS = ("_core", "_artifact", "_sandbox", "_release")
 #: Versions of the tool that stay beside the current one: timers run the version that armed them.
 _OLDER_TOOLS = 3
 _COMMAND = """#!/usr/bin/python3 -IS

@@ -19,14 +19,21 @@ _LEFT_OUT = frozenset({"ExecStart", "Type", "StandardOutput", "StandardError", "
 _BINDS = frozenset({"BindPaths", "BindReadOnlyPaths"})
 #: Yes or no to systemd-run 257, which takes the other words under another name.
 _BOOLEANS = frozenset({"PrivateTmp", "PrivateUsers", "ProtectControlGroups"})
+#: In the names of units that make the network of an activation.
+_EGRESS = "-egress."
 #: systemd takes an end by SIGINT or SIGTERM for success; a shell says 128 + the signal. SIGHUP is to end the shell too.
 _RUN = 'trap : INT QUIT TERM; "$@"; exit $?'
 
 
-def properties(texts: t.Iterable[str], activation: int) -> list[str]:
-    """Return the [Service] lines of unit texts as systemd-run takes them, specifiers filled in: no file is read."""
+def properties(texts: t.Iterable[str], activation: int | str) -> list[str]:
+    """Return the [Service] lines of unit texts as systemd-run takes them, specifiers filled in: no file is read.
+
+    Of [Unit] only what has it share the network of its activation.
+    """
     found: list[tuple[str, str]] = []
-    for key, value in (line for text in texts for line in _assignments(text)):
+    texts = list(texts)
+    joined = [line for text in texts for line in _assignments(text, "Unit") if _EGRESS in line[1]]
+    for key, value in [*joined, *(line for text in texts for line in _assignments(text, "Service"))]:
         if key in _BINDS and not value:
             found = [item for item in found if item[0] not in _BINDS]
         elif key not in _LEFT_OUT:
@@ -38,23 +45,29 @@ def _name(key: str, value: str) -> str:
     return f"{key}Ex" if key in _BOOLEANS and value not in ("yes", "no") else key
 
 
-def _assignments(text: str) -> t.Iterator[tuple[str, str]]:
+def _assignments(text: str, wanted: str) -> t.Iterator[tuple[str, str]]:
     section = ""
     # Not splitlines(): for systemd only a line feed ends a line.
     for line in text.split("\n"):
         if line.startswith("["):
             section = line.strip()
-        elif section == "[Service]" and re.match("[A-Za-z]", line):
+        elif section == f"[{wanted}]" and re.match("[A-Za-z]", line):
             key, _, value = line.partition("=")
             yield key, value
 
 
-def _filled_in(value: str, activation: int) -> str:
+def _filled_in(value: str, activation: int | str) -> str:
     return re.sub("%([%i])", lambda match: "%" if match[1] == "%" else str(activation), value)
 
 
 def argv(
-    texts: t.Iterable[str], command: t.Iterable[str], *, unit: str, description: str, activation: int, terminal: bool
+    texts: t.Iterable[str],
+    command: t.Iterable[str],
+    *,
+    unit: str,
+    description: str,
+    activation: int | str,
+    terminal: bool,
 ) -> list[str]:
     """Return what runs `command` under the [Service] lines of unit texts and waits for its end.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import jinja2
 import pytest
+from ansible_collections.containerless.django.plugins.plugin_utils import _sandbox
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -36,19 +37,20 @@ SERVERS = {
 
 
 def render(
-    version: int, *, notify: bool, bind_read_only: t.Sequence[str] = ("/run/postgresql",), **limits: object
+    version: int, *, notify: bool, bind_read_only: t.Sequence[str] = ("/run/postgresql",), **given: object
 ) -> str:
-    """The drop-in as a release renders it."""
+    """The drop-in as a release renders it; `given` are other options of the sandbox."""
     environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
         autoescape=False,
     )
-    return environment.from_string(TEMPLATE.read_text()).render(
+    return environment.get_template(TEMPLATE.name).render(
+        **_sandbox.options({**given, "bind_read_only": bind_read_only}),
         systemd_version=version,
-        profile="strict",
         app={
             "name": "shop",
             "user": "cl-shop",
@@ -58,8 +60,6 @@ def render(
             "state_path": STATE,
             "notify": notify,
         },
-        limits={"memory_max": "512M", "memory_high": "", "tasks_max": 256, "cpu_quota": "200%"} | limits,
-        bind_read_only=list(bind_read_only),
     )
 
 
@@ -173,7 +173,7 @@ def _prepare(machine: Machine, folder: Path) -> None:
     _upload(machine, _build_tree(folder, machine.python))
     machine.run(f"sh -s {TREE} {PORT}", stdin=HERE / "prepare.sh")
     places = [f"/{place}/other" for place in ("srv/containerless", "var/lib/containerless", "etc/containerless")]
-    places += [f"/{place}/other" for place in ("opt", "home", "mnt", "run")]
+    places += [f"/{place}/other" for place in ("opt", "home", "mnt", "run", "dev/shm")]
     machine.facts = {
         "state": STATE,
         "tree": TREE,

@@ -10,9 +10,9 @@ useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /
 useradd --system --no-create-home --shell /usr/sbin/nologin cl-other
 install -d /srv/containerless/shop/trees /run/containerless/shop/1
 install -d -m 0777 /srv/containerless/other /var/lib/containerless/other /etc/containerless/other /opt/other \
-    /home/other /mnt/other /run/other /usr/local/other /etc/other
+    /home/other /mnt/other /run/other /usr/local/other /etc/other /dev/shm/other
 for folder in /srv/containerless/other /var/lib/containerless/other /etc/containerless/other /opt/other /home/other \
-    /mnt/other /run/other; do
+    /mnt/other /run/other /dev/shm/other; do
     echo secret > "$folder/secret"
 done
 chmod 0666 "$tree/app/open_to_all"

@@ -82,6 +82,21 @@ def test_above_the_limit_everything_stays_as_it_was(machine: Machine, play: Play
     assert machine.run(f"ls {Path(DROP_IN).parent}").stdout.split() == ["50-sandbox.conf"]
 
 
+def test_a_host_that_does_not_hold_it_stays_as_it_was_unless_a_reason_is_given(machine: Machine, play: Play):
+    """Machines of this kind may lack limits: they say so themselves. What they hold needs no excuse."""
+    lacking = [item["directive"] for item in machine.hostvars["app_machine_facts"]["unenforced"]]
+    refused = play(app_sandbox_unenforced=[])
+    assert (refused.returncode != 0) is bool(lacking)
+    if lacking:
+        assert all(f"{directive}: " in refused.stdout for directive in lacking)
+        assert "name the directives with a reason in app_sandbox_opt_out" in " ".join(refused.stdout.split())
+        assert text(machine) == ""
+    opted = [{"directive": directive, "reason": "no controller here"} for directive in lacking]
+    accepted = play(app_sandbox_unenforced=[], app_sandbox_opt_out=opted)
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
+    assert text(machine).count(": no controller here\n") == len(lacking)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -95,6 +110,8 @@ def test_above_the_limit_everything_stays_as_it_was(machine: Machine, play: Play
         ({"app_sandbox_max_exposure": "low"}, "app_sandbox_max_exposure"),
         ({"app_sandbox_memory_max": "much"}, "app_sandbox_memory_max"),
         ({"app_sandbox_profile": "loose"}, "app_sandbox_profile"),
+        ({"app_sandbox_opt_out": [{"directive": "PrivateTmp"}]}, "missing required arguments: reason"),
+        ({"app_sandbox_opt_out": [{"directive": "Private", "reason": "x"}]}, "app_sandbox_opt_out names 'Private'"),
     ],
 )
 def test_what_does_not_fit_is_named_and_nothing_is_written(

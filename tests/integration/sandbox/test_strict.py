@@ -217,6 +217,7 @@ ABLATIONS = {
         },
     ),
     ("InaccessiblePaths=",): ("", {"read: /etc/containerless/other/secret"}),
+    ("TemporaryFileSystem=/dev/shm",): ("read: ", {"read: /dev/shm/other/secret"}),
     ("ProtectHome=",): ("read: ", {"read: /home/other/secret"}),
     ("ProtectSystem=",): ("write: ", {"write: /etc/other"}),
     ("PrivateNetwork=",): ("unix: ", {"unix: abstract"}),

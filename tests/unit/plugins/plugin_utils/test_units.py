@@ -443,6 +443,72 @@ def test_any_change_of_the_code_behind_the_text_is_another_revision(
     assert templates.revision() != before
 
 
+# Peers over TCP.
+
+EGRESS = {"egress": ["db.internal:5432", "db.internal:5433", "localhost:6379", "cache.internal:6379"]}
+
+
+@pytest.fixture
+def connected(templates: Templates, context: Context) -> dict[str, str]:
+    wanted = change(context, scale={"worker": 2}, sandbox={**CONFIG["sandbox"], **EGRESS})
+    return _units.render(templates, wanted)[0]
+
+
+def test_each_peer_is_a_socket_of_the_activation_s_own_network_and_a_proxy(connected: dict[str, str]) -> None:
+    sockets = [connected[f"containerless-shop-egress.peer{number}@.socket"] for number in (1, 2, 3, 4)]
+    assert [settings_of(text, "ListenStream") for text in sockets] == [
+        ["127.0.0.2:5432"],
+        ["127.0.0.2:5433"],
+        ["127.0.0.1:6379"],
+        ["127.0.0.3:6379"],
+    ]
+    anchor = "containerless-shop-egress.net@%i.service"
+    assert all(settings_of(text, "PrivateNetwork") == ["yes"] for text in sockets)
+    assert all(settings_of(text, "JoinsNamespaceOf") == [anchor] for text in sockets)
+    proxy = connected["containerless-shop-egress.peer4@.service"]
+    assert settings_of(proxy, "ExecStart")[0].endswith(" cache.internal:6379")
+    assert "JoinsNamespaceOf" not in proxy
+
+
+def test_everything_that_runs_joins_the_network_and_ends_with_it(connected: dict[str, str]) -> None:
+    anchor = "containerless-shop-egress.net@%i.service"
+    others = {name for name in connected if name.endswith(".service") and "-egress." not in name}
+    assert len(others) >= 5
+    for name in others:
+        text = connected[name]
+        assert settings_of(text, "JoinsNamespaceOf") == settings_of(text, "BindsTo") == [anchor], name
+        assert anchor in settings_of(text, "After"), name
+        assert len([unit for unit in settings_of(text, "Requires") if "-egress.peer" in unit]) == 4, name
+
+
+def test_what_is_shared_is_asked_for_by_all_who_share_it(connected: dict[str, str]) -> None:
+    """Without it a network that joins is the own one, and /tmp the host's, while the exposure still says yes."""
+    drop_ins = {text for name, text in connected.items() if name.endswith("50-sandbox.conf")}
+    (with_notify, without) = sorted(drop_ins, key=len, reverse=True)
+    anchor = connected["containerless-shop-egress.net@.service.d/50-sandbox.conf"]
+    assert anchor == without
+    for key in ("PrivateNetwork", "PrivateIPC", "PrivateTmp"):
+        assert settings_of(anchor, key) == settings_of(with_notify, key) != []
+    assert settings_of(anchor, "RestrictAddressFamilies") == ["", "AF_UNIX AF_INET"]
+
+
+def test_the_app_knows_its_peers_by_their_names(connected: dict[str, str]) -> None:
+    folder = "containerless-shop-egress.net@.service.d"
+    assert connected[f"{folder}/hosts"].split("\n")[2:-1] == [
+        "127.0.0.1 localhost",
+        "::1 localhost ip6-localhost ip6-loopback",
+        "127.0.0.2 db.internal",
+        "127.0.0.3 cache.internal",
+    ]
+    bound = settings_of(connected["containerless-shop-web@.service.d/50-sandbox.conf"], "BindReadOnlyPaths")
+    assert f"/run/systemd/system/{folder.replace('@.', '@%i.')}/hosts:/etc/hosts" in bound
+
+
+def test_without_peers_there_is_no_network_to_join(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, context)
+    assert "egress" not in "".join([*units, *units.values()])
+
+
 # systemd reads them.
 
 
@@ -457,6 +523,7 @@ def test_systemd_accepts_the_units(templates: Templates, context: Context, tmp_p
     hostile = {"A": "a b;c\"d'e\\f%g$h#i\nj\tk", "B": "", "C": "\u00fc"}
     health = {"timeout": 20, "commands": {"worker": ["python", "check.py"]}}
     more = {"scale": {"web": 2, "worker": 2}, "listen": "[::]:8000", "health": health}
+    more["sandbox"] = {**CONFIG["sandbox"], **EGRESS}
     wanted = change(context, env={**CONFIG["env"], **hostile}, **more)
     wanted = dataclasses.replace(wanted, systemd_version=int(version[0]))
     units, boot = _units.render(templates, wanted)

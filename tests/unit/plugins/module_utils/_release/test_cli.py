@@ -66,6 +66,7 @@ def test_status(host: Host, call: Call, releases: list[str]) -> None:
     assert out.splitlines() == [
         f"shop: {releases[1]} (activation 2), running",
         "  signature: unsigned",
+        "  sandbox: strict",
         "  web            active (running), 0 restarts",
         "  worker         active (running), 0 restarts",
         "  timer.cleanup  inactive (dead)",

@@ -223,6 +223,15 @@ def test_units_that_are_too_open_are_never_started(host: Host, wanted: dict[str,
     assert_whole(host, wanted["1.0"].release_id)
 
 
+def test_units_whose_sandbox_the_host_does_not_hold_are_never_started(host: Host, wanted: dict[str, Desired]) -> None:
+    release(host, wanted["1.0"])
+    host.inside = {"NoNewPrivileges": ("open", "NoNewPrivs 0"), "MemoryMax": ("open", "nobody asked for it")}
+    with pytest.raises(ReleaseFailed, match=r"step verify: .*NoNewPrivileges \(NoNewPrivs 0\); mend .*opt_out"):
+        release(host, wanted["2.0"])
+    assert not [call for call in host.called("systemctl", "start") if "@2." in " ".join(call)]
+    assert_whole(host, wanted["1.0"].release_id)
+
+
 def test_a_breaking_migration_is_refused_unless_it_is_accepted(host: Host, wanted: dict[str, Desired]) -> None:
     release(host, wanted["2.0"])
     with pytest.raises(ReleaseFailed, match=r"0003_drop \(breaking\).*app_release_migrations"):

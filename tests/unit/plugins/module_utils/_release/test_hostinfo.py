@@ -93,6 +93,7 @@ def test_an_app_that_is_not_there(host: Host) -> None:
         "activation": None,
         "content_id": None,
         "signed_by": None,
+        "sandbox": None,
         "running": False,
         "problems": [],
         "processes": {},

@@ -8,6 +8,16 @@ from __future__ import annotations
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._release import transient
 
+JOINED = """\
+[Unit]
+Description=shop
+BindsTo=containerless-shop-egress.net@%i.service
+After=containerless-shop-gate.service
+After=containerless-shop-egress.net@%i.service
+JoinsNamespaceOf=containerless-shop-egress.net@%i.service
+[Service]
+User=cl-shop
+"""
 TASK = """\
 # Written by containerless.django for activation %i
 [Unit]
@@ -84,3 +94,13 @@ def test_the_command_comes_last_and_is_taken_literally(terminal: bool) -> None:
     assert [word for word in told[:at] if word in ("--pty", "--pipe")] == ["--pty" if terminal else "--pipe"]
     assert {"--wait", "--collect", "--quiet", "--service-type=exec", "--unit=u", "--property=User=x"} <= set(told[:at])
     assert told[at + 1 :][-4:] == ["sh", "python", "-c", "$$HOME %i"]
+
+
+def test_it_shares_the_network_of_its_activation_and_nothing_else_of_the_unit() -> None:
+    anchor = "containerless-shop-egress.net@7.service"
+    assert transient.properties([JOINED], 7) == [
+        f"BindsTo={anchor}",
+        f"After={anchor}",
+        f"JoinsNamespaceOf={anchor}",
+        "User=cl-shop",
+    ]
