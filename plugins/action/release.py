@@ -132,6 +132,7 @@ class ActionModule(ActionBase):
         good = not result.get("failed")
         why = "" if good else str(result.get("msg", "the module failed"))
         said = {"run": args["run"], "good": good, "why": why, "evidence": result.get("evidence", {})}
+        said["steps"] = result.get("steps", [])
         if not good:
             self._display.error(f"{self._vars.get('inventory_hostname', 'host')}: {why}")
         kept: dict[str, Any] = {name: result[name] for name in ("release", "steps", "migrated") if name in result}

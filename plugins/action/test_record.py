@@ -73,7 +73,8 @@ class ActionModule(StoreAction):
 def _record(args: Args) -> dict[str, t.Any]:
     failed = [check for check in args["checks"] if not check["passed"]]
     if failed or not args["checks"]:
-        reason = f"check {failed[0]['name']} failed: {failed[0]['detail']}" if failed else "no check was made"
+        said = [f"check {check['name']} failed: {check['detail']}" for check in failed]
+        reason = "; ".join(said) or "no check was made"
         raise ContainerlessError(f"artifact {args['content_id']} gets no test record, {reason}")
     record = {
         "schema": "containerless.test-record/v1",

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a test found, put together for people and programs. Pure: results in, texts out."""
+
+from __future__ import annotations
+
+import typing as t
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+from ..module_utils._core.schemas import STEPS
+
+#: What the machine was asked by after its release.
+_CHECKS = "containerless.django.release_checks"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a report. `seconds` is None where nobody measured; `passed` is None for what was not run."""
+
+    name: str
+    passed: bool | None
+    seconds: float | None
+    detail: str
+    log: str = ""
+
+
+def rows(steps: list[list[t.Any]], checks: list[dict[str, t.Any]], failure: dict[str, t.Any]) -> list[Row]:
+    """Return what was done and found: the steps of the release, then the checks.
+
+    `failure` is the result of the task that failed, with the action that it was in `action`; empty when none did.
+    """
+    made = [Row(**check) for check in checks]
+    if not failure:
+        return [*_released(steps), *made]
+    if failure.get("action") == _CHECKS:
+        return [Row("checks", False, None, _reason(failure))]
+    step = failure.get("evidence", {}).get("step", "")
+    done = STEPS[: STEPS.index(step)] if step in STEPS else ()
+    before = [Row(_named(name), True, None, "done") for name in done]
+    failed = Row(_named(step or "preflight"), False, None, _reason(failure), _evidence(failure))
+    return [*before, failed, Row("checks", None, None, "not run: the release did not go live")]
+
+
+def record_checks(found: list[Row]) -> list[dict[str, t.Any]]:
+    """Return what a test record says of the rows: what is the same for the same outcome."""
+    return [{"name": row.name, "passed": row.passed, "detail": row.detail} for row in found if row.passed is not None]
+
+
+def junit(title: str, found: list[Row]) -> str:
+    """Return the rows as JUnit XML."""
+    failures = sum(row.passed is False for row in found)
+    skipped = sum(row.passed is None for row in found)
+    seconds = sum(row.seconds or 0.0 for row in found)
+    counts = {"tests": str(len(found)), "failures": str(failures), "skipped": str(skipped), "errors": "0"}
+    root = ET.Element("testsuites", {"name": title, **counts, "time": f"{seconds:.3f}"})
+    suite = ET.SubElement(root, "testsuite", {"name": title, **counts, "time": f"{seconds:.3f}"})
+    for row in found:
+        case = ET.SubElement(
+            suite, "testcase", {"classname": title, "name": row.name, "time": f"{row.seconds or 0.0:.3f}"}
+        )
+        if row.passed is None:
+            ET.SubElement(case, "skipped", {"message": row.detail})
+        elif not row.passed:
+            ET.SubElement(case, "failure", {"message": _plain(row.detail)}).text = _plain(row.log or row.detail)
+        elif row.log:
+            ET.SubElement(case, "system-out").text = _plain(row.log)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _released(steps: list[list[t.Any]]) -> list[Row]:
+    return [Row(_named(name), True, float(seconds), "done") for name, seconds in steps]
+
+
+def _named(step: str) -> str:
+    return f"release: {step}"
+
+
+def _reason(failure: dict[str, t.Any]) -> str:
+    return str(failure.get("msg") or "the task failed").strip()
+
+
+def _evidence(failure: dict[str, t.Any]) -> str:
+    """Return the last answer and the journals of a release that was undone."""
+    found = failure.get("evidence", {})
+    body = [f"--- answer {found['status']}", str(found.get("body", ""))] if found.get("status") else []
+    journal = [line for unit, lines in found.get("journal", {}).items() for line in (f"--- {unit}", *lines)]
+    return "\n".join([*body, *journal])
+
+
+def _plain(text: str) -> str:
+    """XML has no place for most control characters, and logs have colours."""
+    return "".join(char if char in "\n\t" or char >= " " else "\N{REPLACEMENT CHARACTER}" for char in text)
