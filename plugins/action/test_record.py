@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
 from ..module_utils._core import schemas
 from ..module_utils._core.errors import ContainerlessError
@@ -47,6 +48,7 @@ class ActionModule(StoreAction):
             },
         },
         "config": {"type": "dict", "required": True},
+        "reports": {"type": "list", "elements": "path", "default": []},
         "valid_for": {"type": "int", "default": 90},
         "signing_key": {"type": "path", "default": ""},
     }
@@ -61,6 +63,8 @@ class ActionModule(StoreAction):
             return {"changed": self._sign(shelf, known, args["signing_key"]), "record": known}
         if not self.check_mode:
             shelf.put_record(record)
+            for report in map(Path, args["reports"]):
+                shelf.put_report(record, report.suffix[1:], report.read_bytes())
             self._sign(shelf, record, args["signing_key"])
         return {"changed": True, "record": record}
 

@@ -8,8 +8,14 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
-from ..plugin_utils import _test_report
+from ..module_utils._artifact import compare
+from ..module_utils._core.errors import ContainerlessError
+from ..plugin_utils import _offer, _test_report, _tested
+from ..plugin_utils._store import Missing
 from ..plugin_utils._store_action import Args, Result, StoreAction, repository
+
+if t.TYPE_CHECKING:
+    from ..plugin_utils._repository import Document, Repository
 
 
 class ActionModule(StoreAction):
@@ -21,25 +27,61 @@ class ActionModule(StoreAction):
         "content_id": {"type": "str", "required": True},
         "level": {"type": "str", "default": "default", "choices": ["default", "full"]},
         "dest": {"type": "path", "required": True},
+        "template": {"type": "path", "required": True},
         "steps": {"type": "list", "elements": "list", "default": []},
         "checks": {"type": "list", "elements": "dict", "default": []},
         "failure": {"type": "dict", "default": {}},
+        "exposure": {"type": "dict", "default": {}},
+        "machine": {"type": "dict", "default": {}},
+        "previous_store": {"type": "str", "default": ""},
+        "previous_channel": {"type": "str", "default": "production"},
     }
 
     def act(self, args: Args) -> Result:
-        manifest = repository(args, option="app_build_store").manifest(args["content_id"])
-        found = _test_report.rows(args["steps"], args["checks"], args["failure"])
-        title = f"{args['project']} {manifest['version']}, level {args['level']}"
+        shelf = repository(args, option="app_build_store")
+        manifest = shelf.manifest(args["content_id"])
+        before = _previous(args, str(shelf.provenance(args["content_id"]).get("platform")))
+        report = _test_report.Report(
+            title=f"{args['project']} {manifest['version']}, level {args['level']}",
+            facts=_facts(args, manifest),
+            rows=_test_report.rows(args["steps"], args["checks"], args["failure"]),
+            exposure=args["exposure"],
+            difference=compare.compare(compare.Side(before or {}), compare.Side(manifest)),
+            previous=before["version"] if before else "",
+        )
         stem = f"{args['project']}-{manifest['version']}-{args['content_id'][:12]}-{args['level']}"
-        files = {"junit": (f"{stem}.xml", _test_report.junit(title, found))}
-        paths = {kind: str(Path(args["dest"], name)) for kind, (name, _text) in files.items()}
+        paths = {kind: str(Path(args["dest"], f"{stem}.{kind}")) for kind in ("xml", "html")}
         if not self.check_mode:
             Path(args["dest"]).mkdir(parents=True, exist_ok=True)
-            for name, text in files.values():
-                Path(args["dest"], name).write_text(text, encoding="utf-8")
+            Path(paths["xml"]).write_text(_test_report.junit(report.title, report.rows), encoding="utf-8")
+            template = Path(args["template"]).read_text(encoding="utf-8")
+            Path(paths["html"]).write_text(report.html(template), encoding="utf-8")
         return {
             "changed": True,
-            "passed": all(row.passed for row in found),
-            "checks": _test_report.record_checks(found),
-            **paths,
+            "passed": report.passed,
+            "checks": _test_report.record_checks(report.rows),
+            "junit": paths["xml"],
+            "html": paths["html"],
         }
+
+
+def _previous(args: Args, platform: str) -> Document | None:
+    """Return the manifest of what a channel names for the same platform; None where there is nothing yet."""
+    if not args["previous_store"]:
+        return None
+    try:
+        shelf: Repository = repository(args, "previous_store", option="app_store", missing=Missing.EMPTY)
+        return shelf.manifest(_offer.choose(shelf, args["previous_channel"], platform))
+    except ContainerlessError:
+        # A first artifact, or one for another platform: nothing to compare with.
+        return None
+
+
+def _facts(args: Args, manifest: Document) -> dict[str, str]:
+    machine = args["machine"]
+    return {
+        "artifact": args["content_id"],
+        "commit": manifest["source"]["commit"],
+        "machine": ", ".join(f"{name} {value}" for name, value in machine.items()) or "not known",
+        "time": _tested.now(),
+    }

@@ -91,6 +91,11 @@ options:
         the settings module, the sandbox without its limits, and processes that do not run.
     type: dict
     required: true
+  reports:
+    description: Files on the control node that are put beside the record, C(.html) and C(.xml).
+    type: list
+    elements: path
+    default: []
   valid_for:
     description: Days after which the record is refused.
     type: int

@@ -13,7 +13,8 @@ version_added: 0.1.0
 author:
   - containerless.django contributors
 description:
-  - Puts together the steps of a release and the checks that were made of it, and writes them down as JUnit XML.
+  - Puts together the steps of a release and the checks that were made of it, and writes them down as JUnit XML and
+    as one HTML file that needs no other one.
   - Writes a report of a failed test too. What was not run is skipped there.
   - Runs on the control node. Credentials of a cloud store come from its environment.
 requirements:
@@ -47,6 +48,10 @@ options:
     description: Folder on the control node for the reports, made if it is not there.
     type: path
     required: true
+  template:
+    description: Template of the HTML file.
+    type: path
+    required: true
   steps:
     description: Name and seconds of each step of the release.
     type: list
@@ -61,6 +66,22 @@ options:
     description: Result of the task that failed, with its C(action). Empty when none did.
     type: dict
     default: {}
+  exposure:
+    description: What M(containerless.django.release_checks) returned.
+    type: dict
+    default: {}
+  machine:
+    description: What is known of the machine, by name.
+    type: dict
+    default: {}
+  previous_store:
+    description: URL of the store with the artifact that this one is compared with. Empty for none.
+    type: str
+    default: ""
+  previous_channel:
+    description: Channel of that store that names it.
+    type: str
+    default: production
 """
 
 EXAMPLES = r"""
@@ -70,6 +91,7 @@ EXAMPLES = r"""
     store: file:///home/ops/.cache/containerless/shop/store
     content_id: 6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f
     dest: /home/ops/reports
+    template: report.html.j2
     checks: "{{ checked.checks }}"
 """
 
@@ -90,4 +112,9 @@ junit:
   returned: success
   type: str
   sample: /home/ops/reports/shop-1.0.0-6f0c9a1e2d3b-default.xml
+html:
+  description: Path of the HTML file.
+  returned: success
+  type: str
+  sample: /home/ops/reports/shop-1.0.0-6f0c9a1e2d3b-default.html
 """

@@ -17,6 +17,7 @@ LEVELS: tuple[str, ...] = tuple(schemas.TEST_RECORD["properties"]["level"]["enum
 RECORD = rf"(?:{'|'.join(LEVELS)})-[0-9a-f]{{12}}"
 #: Documents of an artifact that are signed, as the keys of their signatures name them.
 SIGNED = rf"manifest|provenance|record-{RECORD}"
+REPORTS = ("html", "xml")
 CHANNEL_NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 
 
@@ -54,6 +55,10 @@ class Keys:
         if not re.fullmatch(RECORD, name):
             raise ContainerlessError(f"{name!r} is no name of a test record such as default-0123456789ab")
         return f"{self.records(content_id)}/{name}.json"
+
+    def report(self, content_id: str, name: str, kind: str) -> str:
+        """Key of a report beside a test record: what people (html) and programs (xml) read of it."""
+        return f"{self.record(content_id, name).removesuffix('.json')}.{kind}"
 
     def document(self, content_id: str, name: str) -> str:
         """Key of a document by its name, one of SIGNED."""

@@ -21,7 +21,7 @@ from ..module_utils._core import canonical, names, schemas
 from ..module_utils._core.errors import ContainerlessError, InvalidDocument
 from . import _listing
 from ._blobs import Blob, named_by, save
-from ._keys import RECORD, Keys
+from ._keys import RECORD, REPORTS, Keys
 from ._signatures import Signatures
 from ._store import Put, Store, file_sha256
 
@@ -222,6 +222,10 @@ class Repository:
         self.store.replace(self.keys.record(content_id, name), canonical.dumps(record))
         return True
 
+    def put_report(self, record: Document, kind: str, text: bytes) -> None:
+        """Put a report beside a test record; it is for readers, and nothing relies on it."""
+        self.store.replace(self.keys.report(record["content_id"], record_name(record), kind), text)
+
     def signatures(self, content_id: str) -> Signatures:
         """Return the signatures of an artifact and its test records."""
         return Signatures(self.store, self.keys, content_id)
@@ -279,6 +283,7 @@ class Repository:
                 changed |= self._copy_artifact(other, content_id)
             for record in self._newer(other, content_id).values():
                 changed |= other.put_record(record)
+                self._copy_reports(other, record)
             changed |= self.signatures(content_id).copy_to(other.signatures(content_id))
         other.put_index(self.index(index_id))
         return changed
@@ -294,6 +299,12 @@ class Repository:
             for name, record in self.records(content_id).items()
             if name not in theirs or theirs[name]["time"] < record["time"]
         }
+
+    def _copy_reports(self, other: Repository, record: Document) -> None:
+        for kind in REPORTS:
+            text = self.store.get(self.keys.report(record["content_id"], record_name(record), kind))
+            if text is not None:
+                other.put_report(record, kind, text)
 
     def _copy_artifact(self, other: Repository, content_id: str) -> bool:
         manifest, provenance = self.manifest(content_id), self.provenance(content_id)

@@ -9,7 +9,12 @@ import typing as t
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
+import jinja2
+
 from ..module_utils._core.schemas import STEPS
+
+if t.TYPE_CHECKING:
+    from ..module_utils._artifact.compare import Difference
 
 #: What the machine was asked by after its release.
 _CHECKS = "containerless.django.release_checks"
@@ -24,6 +29,44 @@ class Row:
     seconds: float | None
     detail: str
     log: str = ""
+
+    @property
+    def outcome(self) -> str:
+        """What a person reads."""
+        return "skipped" if self.passed is None else "passed" if self.passed else "failed"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report tells: facts by name, rows, exposure by process, and what changed since another artifact."""
+
+    title: str
+    facts: dict[str, str]
+    rows: list[Row]
+    exposure: dict[str, dict[str, t.Any]]
+    difference: Difference
+    previous: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return all(row.passed for row in self.rows)
+
+    def html(self, template: str) -> str:
+        """Return the page that a template makes of it, with every text escaped."""
+        environment = jinja2.Environment(
+            undefined=jinja2.StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
+        )
+        sections = self.difference.sections
+        return environment.from_string(template).render(
+            title=self.title,
+            verdict="passed" if self.passed else "failed",
+            facts=self.facts,
+            rows=self.rows,
+            exposure=self.exposure,
+            previous=self.previous,
+            dependencies=sections["distributions"],
+            migrations=sections["migrations"],
+        )
 
 
 def rows(steps: list[list[t.Any]], checks: list[dict[str, t.Any]], failure: dict[str, t.Any]) -> list[Row]:

@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
+from ansible_collections.containerless.django.plugins.module_utils._artifact import compare
 from ansible_collections.containerless.django.plugins.plugin_utils import _test_report
 from ansible_collections.containerless.django.plugins.plugin_utils._test_report import Row
 
+from ..module_utils.documents import MANIFEST
+
+DJANGO = {"name": "django", "version": "5.2", "file": "django.whl", "sha256": "0" * 64}
 STEPS = [["unpack", 5.1], ["migrate", 0.9]]
 CHECKS: list[dict[str, Any]] = [
     {"name": "pages", "passed": True, "seconds": 0.1, "detail": "/ answered", "log": ""},
@@ -70,3 +75,33 @@ def test_junit_counts_what_it_lists() -> None:
     assert failure is not None
     assert (failure.get("message"), failure.text) == ("nobody serves /x.css", "\N{REPLACEMENT CHARACTER}[31mred")
     assert root.find(".//testcase[@name='later']/skipped") is not None
+
+
+def report(rows: list[Row], old: dict[str, Any] | None = None) -> _test_report.Report:
+    manifests = [{**MANIFEST, **change} for change in (old or {}, {"distributions": [DJANGO]})]
+    difference = compare.compare(compare.Side(manifests[0] if old is not None else {}), compare.Side(manifests[1]))
+    previous = MANIFEST["version"] if old is not None else ""
+    return _test_report.Report("shop, level default", {"artifact": "6f0c"}, rows, {}, difference, previous)
+
+
+def test_a_page_tells_all_of_it_and_escapes_what_others_wrote(root: Path) -> None:
+    template = (root / "roles/app_test/templates/report.html.j2").read_text(encoding="utf-8")
+    rows = [
+        Row("pages", False, 0.25, "<b>broken</b>", "<script>alert(1)</script>"),
+        Row("later", None, None, "not run"),
+    ]
+    old = {"distributions": [{**DJANGO, "version": "5.1"}]}
+    page = report(rows, old).html(template)
+    assert "<title>failed: shop, level default</title>" in page
+    assert "&lt;b&gt;broken&lt;/b&gt;" in page
+    assert "<script" not in page
+    assert page.count('class="row"') == 2
+    assert "<td>django</td><td>5.1</td><td>5.2</td>" in page
+    assert "against no earlier artifact" in report(rows).html(template)
+
+
+def test_a_report_passed_when_all_of_it_did_and_nothing_was_left_out() -> None:
+    good = Row("pages", True, 0.1, "fine")
+    assert report([good]).passed
+    assert not report([good, Row("later", None, None, "not run")]).passed
+    assert not report([good, Row("static", False, 0.1, "no")]).passed
