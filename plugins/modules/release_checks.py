@@ -26,6 +26,24 @@ options:
     description: Name of the app, a lower-case letter followed by at most 23 of a-z, 0-9 and _.
     type: str
     required: true
+  phase:
+    description:
+      - V(checks) makes the checks.
+      - V(begin) puts data into the database, rows into every table among it, and starts a client that asks for the page
+        of the health check all the time. V(end) ends it and judges its answers.
+    type: str
+    choices: [checks, begin, end]
+    default: checks
+  only:
+    description: With O(phase=checks), names of checks that are made. All of them when empty.
+    type: list
+    elements: str
+    default: []
+  data:
+    description: With O(phase=begin), commands that put data into the database, by the rules of O(smoke).
+    type: list
+    elements: str
+    default: []
   smoke:
     description: Commands of the project, by the rules of a process that is not C(web). Each must end with exit code 0.
     type: list
@@ -90,11 +108,14 @@ from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import Layout
 from ..module_utils._release.activations import Activations
 from ..module_utils._release.systemd import Systemd
-from ..module_utils._test import checks
+from ..module_utils._test import checks, trial
 from ..module_utils._test.commands import Sandbox
 
 SPEC = {
     "name": {"type": "str", "required": True},
+    "phase": {"type": "str", "choices": ["checks", "begin", "end"], "default": "checks"},
+    "only": {"type": "list", "elements": "str", "default": []},
+    "data": {"type": "list", "elements": "str", "default": []},
     "smoke": {"type": "list", "elements": "str", "default": []},
     "paths": {"type": "list", "elements": "str", "default": []},
     "fail_level": {"type": "str", "choices": list(checks.LEVELS), "default": "ERROR"},
@@ -114,7 +135,13 @@ def main() -> None:
         sandbox = Sandbox.of(layout, given["timeout"])
         wanted = checks.Wanted(tuple(given["smoke"]), tuple(given["paths"]), given["fail_level"], given["settle"])
         found = checks.Checks(sandbox, activations, wanted)
-        made = checks.make(found.steps(), activations.secrets(sandbox.active).values())
+        if given["phase"] == "begin":
+            steps = trial.begin(sandbox, activations, given["data"])
+        elif given["phase"] == "end":
+            steps = trial.end(layout)
+        else:
+            steps = [step for step in found.steps() if not given["only"] or step[0] in given["only"]]
+        made = checks.make(steps, activations.secrets(sandbox.active).values())
         measured = {name: {"exposure": m.tenths / 10, "worst": m.worst()} for name, m in found.exposures().items()}
     except ContainerlessError as exc:
         module.fail_json(msg=str(exc))

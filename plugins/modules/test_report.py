@@ -52,20 +52,14 @@ options:
     description: Template of the HTML file.
     type: path
     required: true
-  steps:
-    description: Name and seconds of each step of the release.
-    type: list
-    elements: list
-    default: []
-  checks:
-    description: What M(containerless.django.release_checks) returned.
+  stages:
+    description:
+      - What was done, in that order. Of each stage its C(name), C(steps) (name and seconds of each step of a release),
+        C(checks) (what M(containerless.django.release_checks) returned) and C(failure) (result of the task that failed,
+        with its C(action)).
     type: list
     elements: dict
-    default: []
-  failure:
-    description: Result of the task that failed, with its C(action). Empty when none did.
-    type: dict
-    default: {}
+    required: true
   exposure:
     description: What M(containerless.django.release_checks) returned.
     type: dict
@@ -92,7 +86,8 @@ EXAMPLES = r"""
     content_id: 6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f
     dest: /home/ops/reports
     template: report.html.j2
-    checks: "{{ checked.checks }}"
+    stages:
+      - {name: "", checks: "{{ checked.checks }}"}
 """
 
 RETURN = r"""

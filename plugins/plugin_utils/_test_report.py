@@ -69,21 +69,32 @@ class Report:
         )
 
 
-def rows(steps: list[list[t.Any]], checks: list[dict[str, t.Any]], failure: dict[str, t.Any]) -> list[Row]:
-    """Return what was done and found: the steps of the release, then the checks.
+def rows(stages: list[dict[str, t.Any]]) -> list[Row]:
+    """Return what was done and found, stage by stage.
 
-    `failure` is the result of the task that failed, with the action that it was in `action`; empty when none did.
+    A stage is {"name", "steps": [[name, seconds], ...], "checks": [...], "failure": {...}}. Without a name its checks
+    have names of their own. A failure is the result of the task that failed, with the action that it was in `action`.
     """
-    made = [Row(**check) for check in checks]
-    if not failure:
-        return [*_released(steps), *made]
+    found: list[Row] = []
+    for stage in stages:
+        name = stage["name"]
+        found += [Row(f"{name}: {step}", True, float(seconds), "done") for step, seconds in stage.get("steps", [])]
+        prefix = f"{name}: " if name else ""
+        found += [Row(**{**check, "name": prefix + check["name"]}) for check in stage.get("checks", [])]
+        if stage.get("failure"):
+            found += _failed(name, stage["failure"])
+    return found
+
+
+def _failed(name: str, failure: dict[str, t.Any]) -> list[Row]:
     if failure.get("action") == _CHECKS:
         return [Row("checks", False, None, _reason(failure))]
     step = failure.get("evidence", {}).get("step", "")
-    done = STEPS[: STEPS.index(step)] if step in STEPS else ()
-    before = [Row(_named(name), True, None, "done") for name in done]
-    failed = Row(_named(step or "preflight"), False, None, _reason(failure), _evidence(failure))
-    return [*before, failed, Row("checks", None, None, "not run: the release did not go live")]
+    # A rollback has other steps, and says which one it was.
+    done = STEPS[: STEPS.index(step)] if step in STEPS and name != "rollback" else ()
+    before = [Row(f"{name}: {each}", True, None, "done") for each in done]
+    failed = Row(f"{name}: {step or 'preflight'}", False, None, _reason(failure), _evidence(failure))
+    return [*before, failed, Row("what follows", None, None, "not run")]
 
 
 def record_checks(found: list[Row]) -> list[dict[str, t.Any]]:
@@ -111,14 +122,6 @@ def junit(title: str, found: list[Row]) -> str:
             ET.SubElement(case, "system-out").text = _plain(row.log)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _released(steps: list[list[t.Any]]) -> list[Row]:
-    return [Row(_named(name), True, float(seconds), "done") for name, seconds in steps]
-
-
-def _named(step: str) -> str:
-    return f"release: {step}"
 
 
 def _reason(failure: dict[str, t.Any]) -> str:

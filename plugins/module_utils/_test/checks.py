@@ -111,13 +111,13 @@ class Checks:
         """What Django itself says of the settings."""
         done = self.sandbox.manage("check", "--deploy", "--fail-level", self.wanted.fail_level)
         what = f"nothing of level {self.wanted.fail_level} or above"
-        return _outcome(done, what, f"Django found something of level {self.wanted.fail_level} or above")
+        return outcome(done, what, f"Django found something of level {self.wanted.fail_level} or above")
 
     def migrations(self) -> Finding:
         """The release migrated a database that was empty; nothing may be left to do."""
         done = self.sandbox.manage("migrate", "--check")
         known = len(self.sandbox.stored.manifest["django"]["migrations"])
-        return _outcome(done, f"all {known} are applied", "some are not applied")
+        return outcome(done, f"all {known} are applied", "some are not applied")
 
     def models(self) -> Finding:
         """The models of the project's own apps are what its migrations make."""
@@ -125,7 +125,7 @@ class Checks:
         if not own:
             return Finding(True, "no app of the project itself has migrations")
         done = self.sandbox.manage("makemigrations", "--check", "--dry-run", *own)
-        return _outcome(done, f"models and migrations agree: {', '.join(own)}", "models changed without a migration")
+        return outcome(done, f"models and migrations agree: {', '.join(own)}", "models changed without a migration")
 
     def pages(self) -> Finding:
         """No page is broken: the front page may be missing, those that are named may not."""
@@ -160,14 +160,14 @@ class Checks:
         source = inspect.getsource(escapes)
         places = {"tree": self.sandbox.tree, "state": self.sandbox.layout.data, "port": self.wanted.port}
         done = self.sandbox.python(source, json.dumps(places))
-        inside = _answer(done)
+        inside = answer(done)
         outside = subprocess.run(
             [sys.executable, "-c", source, json.dumps(places)], capture_output=True, text=True, check=False
         )
-        control = _answer(Done(outside.returncode, outside.stdout, outside.stderr))
+        control = answer(Done(outside.returncode, outside.stdout, outside.stderr))
         # What fails outside too says nothing about the sandbox.
         void = [f"{name} ({control.get(name)})" for name in inside if control.get(name) != "allowed"]
-        open_ = [name for name, outcome in inside.items() if outcome == "allowed"]
+        open_ = [name for name, what in inside.items() if what == "allowed"]
         log = json.dumps({"in the sandbox": inside, "outside": control}, indent=1)
         if open_ or void:
             said = [f"possible in the sandbox: {', '.join(open_)}"] if open_ else []
@@ -186,12 +186,7 @@ class Checks:
 
     def smoke(self, text: str) -> Finding:
         """A command of the project ends well."""
-        try:
-            words = procfile.command(text, "app_release_env")
-            argv = command("smoke", words, distributions={}, tree=self.sandbox.tree).argv
-        except ContainerlessError as exc:
-            raise ContainerlessError(f"app_test_smoke: {exc}") from None
-        return _outcome(self.sandbox.run(argv), "exit code 0", "it failed")
+        return outcome(self.sandbox.run(words("app_test_smoke", text, self.sandbox.tree)), "exit code 0", "it failed")
 
     def running(self) -> Finding:
         """Each process stays up, by itself."""
@@ -218,7 +213,7 @@ class Checks:
 
     def _project(self) -> dict[str, t.Any]:
         if not self._known:
-            self._known = _answer(self.sandbox.python(inspect.getsource(project), f"{self.sandbox.tree}/venv/lib"))
+            self._known = answer(self.sandbox.python(inspect.getsource(project), f"{self.sandbox.tree}/venv/lib"))
         return self._known
 
     def _static_url(self) -> str:
@@ -240,7 +235,16 @@ class Checks:
         return "\n".join(f"--- {unit}\n{self.activations.systemd.journal(unit)}" for unit in named)
 
 
-def _outcome(done: Done, good: str, bad: str) -> Finding:
+def words(option: str, text: str, tree: str) -> list[str]:
+    """Return the argv of a command that stands in an option, by the rules of a process. Raises ContainerlessError."""
+    try:
+        return command("command", procfile.command(text, "app_release_env"), distributions={}, tree=tree).argv
+    except ContainerlessError as exc:
+        raise ContainerlessError(f"{option}: {exc}") from None
+
+
+def outcome(done: Done, good: str, bad: str) -> Finding:
+    """Return whether a command ended well, in these words."""
     if done.rc == 0:
         return Finding(True, good, done.log)
     last = done.log.splitlines()[-1].strip() if done.log else "it printed nothing"
@@ -254,7 +258,8 @@ def _fallen(shown: UnitState) -> str:
     return "" if shown.is_up else f"is {shown.active}"
 
 
-def _answer(done: Done) -> dict[str, t.Any]:
+def answer(done: Done) -> dict[str, t.Any]:
+    """Return the JSON that a program printed. Raises ContainerlessError for anything else."""
     try:
         return t.cast("dict[str, t.Any]", json.loads(done.out))
     except ValueError:

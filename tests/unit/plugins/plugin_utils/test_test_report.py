@@ -19,7 +19,8 @@ CHECKS: list[dict[str, Any]] = [
     {"name": "pages", "passed": True, "seconds": 0.1, "detail": "/ answered", "log": ""},
     {"name": "static files", "passed": False, "seconds": 0.2, "detail": "nobody serves /x.css", "log": "\x1b[31mred"},
 ]
-FAILURE = {
+LIVE: list[dict[str, Any]] = [{"name": "release", "steps": STEPS}, {"name": "", "checks": CHECKS}]
+FAILURE: dict[str, Any] = {
     "action": "containerless.django.release",
     "msg": "the migration failed: no such column",
     "evidence": {"step": "migrate", "status": 500, "body": "<h1>", "journal": {"web": ["one", "two"]}},
@@ -27,7 +28,7 @@ FAILURE = {
 
 
 def test_a_release_that_went_live_stands_before_its_checks() -> None:
-    rows = _test_report.rows(STEPS, CHECKS, {})
+    rows = _test_report.rows(LIVE)
     assert [(row.name, row.passed) for row in rows] == [
         ("release: unpack", True),
         ("release: migrate", True),
@@ -37,36 +38,38 @@ def test_a_release_that_went_live_stands_before_its_checks() -> None:
 
 
 def test_a_release_that_failed_names_its_step_and_skips_the_checks() -> None:
-    rows = _test_report.rows([], [], FAILURE)
+    rows = _test_report.rows([{"name": "release", "failure": FAILURE}])
     assert [(row.name, row.passed) for row in rows[-3:]] == [
         ("release: hold", True),
         ("release: migrate", False),
-        ("checks", None),
+        ("what follows", None),
     ]
     assert rows[-2].detail == "the migration failed: no such column"
     assert rows[-2].log == "--- answer 500\n<h1>\n--- web\none\ntwo"
 
 
 def test_a_refusal_before_the_first_step_is_one_of_the_preflight() -> None:
-    rows = _test_report.rows([], [], {"action": "containerless.django.release", "msg": "no Python 3.11"})
+    failure = {"action": "containerless.django.release", "msg": "no Python 3.11"}
+    rows = _test_report.rows([{"name": "release", "failure": failure}])
     assert [(row.name, row.passed, row.detail) for row in rows] == [
         ("release: preflight", False, "no Python 3.11"),
-        ("checks", None, "not run: the release did not go live"),
+        ("what follows", None, "not run"),
     ]
 
 
 def test_checks_that_could_not_be_made_are_no_failure_of_the_release() -> None:
-    rows = _test_report.rows([], [], {"action": "containerless.django.release_checks", "msg": "lost"})
+    failure = {"action": "containerless.django.release_checks", "msg": "lost"}
+    rows = _test_report.rows([{"name": "", "failure": failure}])
     assert [(row.name, row.passed, row.detail) for row in rows] == [("checks", False, "lost")]
 
 
 def test_a_record_holds_what_is_the_same_for_the_same_outcome() -> None:
-    rows = [*_test_report.rows([], CHECKS[:1], {}), Row("later", None, None, "not run")]
+    rows = [*_test_report.rows([{"name": "", "checks": CHECKS[:1]}]), Row("later", None, None, "not run")]
     assert _test_report.record_checks(rows) == [{"name": "pages", "passed": True, "detail": "/ answered"}]
 
 
 def test_junit_counts_what_it_lists() -> None:
-    rows = [*_test_report.rows(STEPS, CHECKS, {}), Row("later", None, None, "not run")]
+    rows = [*_test_report.rows(LIVE), Row("later", None, None, "not run")]
     root = ET.fromstring(_test_report.junit("shop 1.0.0, level default", rows))
     suite = root[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("5", "1", "1")
@@ -105,3 +108,14 @@ def test_a_report_passed_when_all_of_it_did_and_nothing_was_left_out() -> None:
     assert report([good]).passed
     assert not report([good, Row("later", None, None, "not run")]).passed
     assert not report([good, Row("static", False, 0.1, "no")]).passed
+
+
+def test_a_later_stage_carries_its_name() -> None:
+    back = {"action": "containerless.django.release", "msg": "answered 500", "evidence": {"step": "health"}}
+    stages = [{"name": "upgrade", "steps": STEPS[:1], "checks": CHECKS[:1]}, {"name": "rollback", "failure": back}]
+    assert [row.name for row in _test_report.rows(stages)] == [
+        "upgrade: unpack",
+        "upgrade: pages",
+        "rollback: health",
+        "what follows",
+    ]
