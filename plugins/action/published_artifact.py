@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._core.errors import ContainerlessError
-from ..plugin_utils import _signing
+from ..plugin_utils import _signing, _tested
 from ..plugin_utils._store import Missing
 from ..plugin_utils._store_action import Args, Result, StoreAction, repository
 
@@ -43,13 +43,14 @@ class ActionModule(StoreAction):
                 f"{source.store.name} has no channel {args['source_channel']!r} of {args['project']};"
                 " run the build playbook first"
             )
-        if args["require_test_record"] and not self.check_mode:
-            _refuse_untested(source, target, built["index_id"], args["test_level"])
-        level = args["test_level"] if args["require_test_record"] and not self.check_mode else ""
         signed_by = {
-            variant["content_id"]: _signing.check_copy(source, target, variant["content_id"], args["signers"], level)
+            variant["content_id"]: _signing.check_copy(source, target, variant["content_id"], args["signers"])
             for variant in source.index(built["index_id"])["variants"]
         }
+        if args["require_test_record"] and not self.check_mode:
+            tested = _tested_in(source, target, built["index_id"], args["test_level"])
+            for content_id in signed_by if args["signers"] else ():
+                _tested.check_any(tested, content_id, args["test_level"], args["signers"], _tested.now())
         return {**self._upload(source, target, built, args["channel"]), "signed_by": signed_by}
 
     def _upload(self, source: Repository, target: Repository, built: dict[str, t.Any], channel: str) -> Result:
@@ -70,15 +71,18 @@ class ActionModule(StoreAction):
         }
 
 
-def _refuse_untested(source: Repository, target: Repository, index_id: str, level: str) -> None:
-    untested = source.untested(index_id, level)
-    if untested and target.has_index(index_id):
-        untested = [content_id for content_id in untested if content_id in target.untested(index_id, level)]
-    if untested:
-        raise ContainerlessError(
-            f"artifact {untested[0]} in {source.store.name} has no passed test record of level {level};"
-            " run the test playbook, or set app_upload_require_test_record: false"
-        )
+def _tested_in(source: Repository, target: Repository, index_id: str, level: str) -> Repository:
+    """Return the store with the test records of all variants, for whatever configuration. Raises when none has them."""
+    now = _tested.now()
+    untested = _tested.untested(source, index_id, level, now)
+    if not untested:
+        return source
+    if target.has_index(index_id) and not _tested.untested(target, index_id, level, now):
+        return target
+    raise ContainerlessError(
+        f"artifact {untested[0]} in {source.store.name} has no passed test record of level {level} that is still"
+        " good; run the test playbook, or set app_upload_require_test_record: false"
+    )
 
 
 def _text(channel: str, document: dict[str, t.Any] | None) -> str:

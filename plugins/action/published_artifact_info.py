@@ -8,7 +8,6 @@ from __future__ import annotations
 import typing as t
 
 from ..module_utils._core.errors import ContainerlessError
-from ..plugin_utils._keys import LEVELS
 from ..plugin_utils._store import Missing
 from ..plugin_utils._store_action import Args, Result, StoreAction, repository
 
@@ -36,9 +35,6 @@ class ActionModule(StoreAction):
             return {"changed": False, "found": False}
         index = shelf.index(index_id)
         content_ids = [variant["content_id"] for variant in index["variants"]]
-        records = {
-            content_id: {level: shelf.record(content_id, level) for level in LEVELS} for content_id in content_ids
-        }
         return {
             "changed": False,
             "found": True,
@@ -47,10 +43,7 @@ class ActionModule(StoreAction):
             "commit": index["commit"],
             "index": index,
             "manifests": {content_id: shelf.manifest(content_id) for content_id in content_ids},
-            "records": {
-                content_id: {level: record for level, record in found.items() if record}
-                for content_id, found in records.items()
-            },
+            "records": {content_id: shelf.records(content_id) for content_id in content_ids},
             "platforms": {content_id: shelf.provenance(content_id).get("platform") for content_id in content_ids},
         }
 

@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import Layout
 from ..module_utils._release import tool
-from ..plugin_utils import _fleet, _release_config, _release_offer
+from ..plugin_utils import _fleet, _release_config, _release_offer, _tested
 from ..plugin_utils._release_spec import SPEC, STEERING
 from ..plugin_utils._repository import Repository
 from ..plugin_utils._store import open_store
@@ -96,8 +96,7 @@ class ActionModule(ActionBase):
             templates=Templates(release=Path(args["templates"]), sandbox=Path(args["sandbox_templates"])),
             signers=args["signers"],
         )
-        if args["require_test_record"]:
-            _release_offer.check_tested(repository, offer.content_id, args["untested_reason"], args["signers"])
+        note = self._check_tested(repository, offer, info["host"], args)
         sent = {}
         if offer.content_id not in info["trees"]:
             repository.check_readable(offer.content_id, info["host"]["encodings"])
@@ -110,10 +109,25 @@ class ActionModule(ActionBase):
             "tool": {"digest": digest, "packed": packed} if digest != info["tool"] else {},
         }
         result = self._on_host(args, "staged", extra)
+        if note:
+            result["warnings"] = [*result.get("warnings", []), note]
         # In a run that is none of check mode, this is the look at all hosts before any of them is touched.
         if self._play_context.check_mode and result.get("changed"):
             self._tell(result["release"], result["plan"])
         return result
+
+    @staticmethod
+    def _check_tested(
+        repository: Repository, offer: _release_offer.Offer, host: dict[str, Any], args: dict[str, Any]
+    ) -> str:
+        """Raise when no test record counts here and nobody said why; return in which way the test was elsewhere."""
+        if not args["require_test_record"] or args["untested_reason"]:
+            return ""
+        known = _tested.config_class(offer.document["config"])
+        record = _tested.counting(
+            repository, offer.content_id, "default", known, signers=args["signers"], time=_tested.now()
+        )
+        return _tested.differs(record, host)
 
     def _tell(self, release: str, plan: dict[str, Any]) -> None:
         """Print what check mode found: the result itself is shown with -v only."""
@@ -132,6 +146,7 @@ class ActionModule(ActionBase):
         good = not result.get("failed")
         why = "" if good else str(result.get("msg", "the module failed"))
         said = {"run": args["run"], "good": good, "why": why, "evidence": result.get("evidence", {})}
+        said["steps"] = result.get("steps", [])
         if not good:
             self._display.error(f"{self._vars.get('inventory_hostname', 'host')}: {why}")
         kept: dict[str, Any] = {name: result[name] for name in ("release", "steps", "migrated") if name in result}

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import typing as t
+from pathlib import Path
 
 from ..module_utils._core import schemas
 from ..module_utils._core.errors import ContainerlessError
+from ..plugin_utils import _tested
+from ..plugin_utils._repository import record_name
 from ..plugin_utils._signing import Signer
 from ..plugin_utils._store_action import Args, Result, StoreAction, repository
 
@@ -45,43 +47,55 @@ class ActionModule(StoreAction):
                 "backend": {"type": "str", "required": True},
             },
         },
+        "config": {"type": "dict", "required": True},
+        "reports": {"type": "list", "elements": "path", "default": []},
+        "valid_for": {"type": "int", "default": 90},
         "signing_key": {"type": "path", "default": ""},
     }
 
     def act(self, args: Args) -> Result:
         shelf = repository(args, option="app_build_store")
         record = _record(args)
-        known = shelf.record(record["content_id"], record["level"])
-        if known is None:
-            if not self.check_mode:
-                shelf.put_record(record)
-                self._sign(shelf, record, args["signing_key"])
-            return {"changed": True, "record": record}
-        if {**known, "time": record["time"]} != record:
-            raise ContainerlessError(
-                f"artifact {record['content_id']} has another {record['level']} test record already,"
-                f" made {known['time']}; a record is never overwritten"
-            )
-        return {"changed": self._sign(shelf, known, args["signing_key"]), "record": known}
+        name = record_name(record)
+        known = shelf.record(record["content_id"], name)
+        # What is still good is signed by a new key, not made again.
+        if known is not None and record["time"] < known["expires"] and _same(known, record):
+            return {"changed": self._sign(shelf, known, args["signing_key"]), "record": known}
+        if not self.check_mode:
+            shelf.put_record(record)
+            for report in map(Path, args["reports"]):
+                shelf.put_report(record, report.suffix[1:], report.read_bytes())
+            self._sign(shelf, record, args["signing_key"])
+        return {"changed": True, "record": record}
 
     def _sign(self, shelf: Repository, record: dict[str, t.Any], key: str) -> bool:
         if not key:
             return False
-        return Signer(key).sign_record(shelf, record["content_id"], record["level"], check_mode=self.check_mode)
+        return Signer(key).sign_record(shelf, record["content_id"], record_name(record), check_mode=self.check_mode)
+
+
+def _same(known: dict[str, t.Any], record: dict[str, t.Any]) -> bool:
+    return {**known, "time": "", "expires": ""} == {**record, "time": "", "expires": ""}
 
 
 def _record(args: Args) -> dict[str, t.Any]:
     failed = [check for check in args["checks"] if not check["passed"]]
     if failed or not args["checks"]:
-        reason = f"check {failed[0]['name']} failed: {failed[0]['detail']}" if failed else "no check was made"
+        said = [f"check {check['name']} failed: {check['detail']}" for check in failed]
+        reason = "; ".join(said) or "no check was made"
         raise ContainerlessError(f"artifact {args['content_id']} gets no test record, {reason}")
+    if args["valid_for"] < 1:
+        raise ContainerlessError(f"app_test_valid_for is {args['valid_for']}; it is days, at least 1")
+    now = _tested.now()
     record = {
         "schema": "containerless.test-record/v1",
         "content_id": args["content_id"],
         "level": args["level"],
+        "config_class": _tested.config_class(args["config"]),
         "passed": True,
         "machine": args["machine"],
         "checks": args["checks"],
-        "time": dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time": now,
+        "expires": _tested.later(now, args["valid_for"]),
     }
     return t.cast("dict[str, t.Any]", schemas.check("test-record", record, "test record"))

@@ -90,6 +90,16 @@ options:
     description: How many seconds the machine may take until it answers; building an image is not counted.
     type: int
     default: 300
+  guarded:
+    description:
+      - With O(state=present), remove the machine when the playbook that made it has ended and left it, also because it
+        was interrupted or killed.
+    type: bool
+    default: false
+  guarded_by:
+    description: Set by the action plugin - number of the process whose end is meant. Without effect for 0.
+    type: int
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -154,6 +164,8 @@ SPEC = {
     "memory": {"type": "int", "default": 1536},
     "cpus": {"type": "int", "default": 2},
     "timeout": {"type": "int", "default": 300},
+    "guarded": {"type": "bool", "default": False},
+    "guarded_by": {"type": "int", "default": 0},
 }
 
 

@@ -88,7 +88,7 @@ manifests:
   returned: found
   type: dict
 records:
-  description: The test records of each variant, by content_id, then by level.
+  description: The test records of each variant, by content_id, then by level and class of configurations.
   returned: found
   type: dict
 platforms:

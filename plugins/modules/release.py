@@ -186,7 +186,7 @@ options:
     description: Folder of the sandbox drop-in template.
     type: path
   require_test_record:
-    description: Refuse an artifact that has no passed test record in the store.
+    description: Refuse an artifact without a test record that fits the class of the configuration and has not expired.
     type: bool
     default: true
   untested_reason:

@@ -13,7 +13,9 @@ version_added: 0.1.0
 author:
   - containerless.django contributors
 description:
-  - Writes a test record beside an artifact in a store, once.
+  - Writes a test record beside an artifact in a store. It is about one artifact, one level and one class of
+    configurations, and it expires.
+  - One that is still good and says the same stays as it is. Otherwise it is replaced.
   - There is no record of a failure - an artifact without a record is one that was not tested, or did not pass.
   - Runs on the control node. Credentials of a cloud store come from its environment.
 requirements:
@@ -82,6 +84,22 @@ options:
         description: What carried it, such as V(nspawn).
         type: str
         required: true
+  config:
+    description:
+      - Configuration of the release that was tested, as M(containerless.django.release_checks) returns it.
+      - Of it counts what may be missing or closed elsewhere - names of variables and secrets, how secrets are given,
+        the settings module, the sandbox without its limits, and processes that do not run.
+    type: dict
+    required: true
+  reports:
+    description: Files on the control node that are put beside the record, C(.html) and C(.xml).
+    type: list
+    elements: path
+    default: []
+  valid_for:
+    description: Days after which the record is refused.
+    type: int
+    default: 90
   signing_key:
     description:
       - Key of OpenSSH that signs the record - the path of a private one, or of a public one whose private half an agent
@@ -100,6 +118,7 @@ EXAMPLES = r"""
     checks:
       - {name: healthy, passed: true, detail: released and answered}
     machine: {image: debian12, systemd: 252, python: "3.11", backend: nspawn}
+    config: "{{ checked.config }}"
 """
 
 RETURN = r"""

@@ -13,8 +13,11 @@ from ..module_utils._core import names, schemas
 from ..module_utils._core.errors import ContainerlessError
 
 LEVELS: tuple[str, ...] = tuple(schemas.TEST_RECORD["properties"]["level"]["enum"])
+#: Name of a test record: its level, and the class of configurations that it is about.
+RECORD = rf"(?:{'|'.join(LEVELS)})-[0-9a-f]{{12}}"
 #: Documents of an artifact that are signed, as the keys of their signatures name them.
-SIGNED = ("manifest", "provenance", *(f"record-{level}" for level in LEVELS))
+SIGNED = rf"manifest|provenance|record-{RECORD}"
+REPORTS = ("html", "xml")
 CHANNEL_NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 
 
@@ -43,14 +46,22 @@ class Keys:
         """Key of what an artifact holds, as CycloneDX."""
         return f"{self._artifact(content_id)}/{SBOM}"
 
-    def record(self, content_id: str, level: str) -> str:
+    def records(self, content_id: str) -> str:
+        """Prefix of all test records of an artifact."""
+        return f"{self._artifact(content_id)}/records"
+
+    def record(self, content_id: str, name: str) -> str:
         """Key of a test record."""
-        if level not in LEVELS:
-            raise ContainerlessError(f"test level {level!r} must be one of {', '.join(LEVELS)} (app_test_level)")
-        return f"{self._artifact(content_id)}/records/{level}.json"
+        if not re.fullmatch(RECORD, name):
+            raise ContainerlessError(f"{name!r} is no name of a test record such as default-0123456789ab")
+        return f"{self.records(content_id)}/{name}.json"
+
+    def report(self, content_id: str, name: str, kind: str) -> str:
+        """Key of a report beside a test record: what people (html) and programs (xml) read of it."""
+        return f"{self.record(content_id, name).removesuffix('.json')}.{kind}"
 
     def document(self, content_id: str, name: str) -> str:
-        """Key of a document by its name in SIGNED."""
+        """Key of a document by its name, one of SIGNED."""
         if name.startswith("record-"):
             return self.record(content_id, name.removeprefix("record-"))
         return {"manifest": self.manifest, "provenance": self.provenance}[name](content_id)

@@ -48,21 +48,6 @@ def check_host(host: dict[str, Any]) -> None:
         )
 
 
-def check_tested(repository: Repository, content_id: str, untested_reason: str, signers: Sequence[str] = ()) -> None:
-    """Raise when the artifact has no passed test record, signed where `signers` are given, unless for a reason."""
-    if untested_reason:
-        return
-    record = repository.record(content_id, "default")
-    if record is not None and record["passed"]:
-        if signers:
-            _signing.check_record(repository, content_id, "default", signers)
-        return
-    found = "has no test record" if record is None else "failed its test"
-    raise ContainerlessError(
-        f"artifact {content_id[:12]} {found}; run the test playbook, or say why not with app_release_untested_reason"
-    )
-
-
 def make(
     repository: Repository,
     *,

@@ -3,7 +3,8 @@
 
 """Artifacts, indexes, test records, channels and build keys of one project in a store.
 
-Every object but a channel is written once. Everything that is read is verified against the digest it was asked for.
+Every object but channels and test records is written once. Everything that is read is verified against the digest it
+was asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..module_utils._core import canonical, names, schemas
 from ..module_utils._core.errors import ContainerlessError, InvalidDocument
 from . import _listing
 from ._blobs import Blob, named_by, save
-from ._keys import LEVELS, Keys
+from ._keys import RECORD, REPORTS, Keys
 from ._signatures import Signatures
 from ._store import Put, Store, file_sha256
 
@@ -184,25 +185,46 @@ class Repository:
 
     # Test records and signatures.
 
-    def record(self, content_id: str, level: str) -> Document | None:
-        """Return the test record of an artifact, or None."""
-        key = self.keys.record(content_id, level)
+    def record(self, content_id: str, name: str) -> Document | None:
+        """Return a test record of an artifact by its name, or None."""
+        key = self.keys.record(content_id, name)
         record = self._find("test-record", key)
-        if record is not None and (record["content_id"], record["level"]) != (content_id, level):
-            raise InvalidDocument(f"{self._said(key)} is the record of another artifact or level")
+        if record is not None and (record["content_id"], record_name(record)) != (content_id, name):
+            raise InvalidDocument(f"{self._said(key)} is the record of another artifact, level or configuration")
         return record
 
+    def records(self, content_id: str) -> dict[str, Document]:
+        """Return the test records of an artifact by their names; none of a store that can't list."""
+        try:
+            names = [Path(key).stem for key in self.store.list(self.keys.records(content_id)) if key.endswith(".json")]
+        except ContainerlessError:  # a web server that only serves files
+            names = []
+        found = {name: self.record(content_id, name) for name in names if re.fullmatch(RECORD, name)}
+        return {name: record for name, record in found.items() if record}
+
     def put_record(self, record: Document) -> bool:
-        """Put the test record of a published artifact; False when the same one is there, an error when another is."""
-        content_id = schemas.check("test-record", record, "test record")["content_id"]
+        """Put the test record of a published artifact; False when it is there. An older one of its name is replaced.
+
+        Whoever signed the older one has not signed this one.
+        """
+        content_id, name = schemas.check("test-record", record, "test record")["content_id"], record_name(record)
         if not self.has_artifact(content_id):
             raise ContainerlessError(f"{self.store.name} has no artifact {content_id} that could have been tested")
-        return self._put(self.keys.record(content_id, record["level"]), canonical.dumps(record))
+        known = self.record(content_id, name)
+        if known == record:
+            return False
+        if known is not None and known["time"] >= record["time"]:
+            raise ContainerlessError(
+                f"artifact {content_id} has another test record {name} already, made {known['time']}, and this one is"
+                " no newer"
+            )
+        self.signatures(content_id).forget(f"record-{name}")
+        self.store.replace(self.keys.record(content_id, name), canonical.dumps(record))
+        return True
 
-    def untested(self, index_id: str, level: str) -> list[str]:
-        """Return the content_ids of an index that have no passed test record."""
-        records = {content_id: self.record(content_id, level) for content_id in self._variants(index_id)}
-        return [content_id for content_id, record in records.items() if not (record and record["passed"])]
+    def put_report(self, record: Document, kind: str, text: bytes) -> None:
+        """Put a report beside a test record; it is for readers, and nothing relies on it."""
+        self.store.replace(self.keys.report(record["content_id"], record_name(record), kind), text)
 
     def signatures(self, content_id: str) -> Signatures:
         """Return the signatures of an artifact and its test records."""
@@ -246,7 +268,7 @@ class Repository:
         for content_id in self._variants(index_id):
             if not other.has_artifact(content_id):
                 found.append(other.keys.manifest(content_id))
-            found += [other.keys.record(content_id, level) for level in self._new_levels(other, content_id)]
+            found += [other.keys.record(content_id, name) for name in self._newer(other, content_id)]
             found += self.signatures(content_id).missing_in(other.signatures(content_id))
         return found if other.has_index(index_id) else [*found, other.keys.index(index_id)]
 
@@ -259,8 +281,9 @@ class Repository:
         for content_id in self._variants(index_id):
             if not other.has_artifact(content_id):
                 changed |= self._copy_artifact(other, content_id)
-            for level in self._new_levels(other, content_id):
-                changed |= other.put_record(t.cast("Document", self.record(content_id, level)))
+            for record in self._newer(other, content_id).values():
+                changed |= other.put_record(record)
+                self._copy_reports(other, record)
             changed |= self.signatures(content_id).copy_to(other.signatures(content_id))
         other.put_index(self.index(index_id))
         return changed
@@ -268,9 +291,20 @@ class Repository:
     def _variants(self, index_id: str) -> list[str]:
         return [variant["content_id"] for variant in self.index(index_id)["variants"]]
 
-    def _new_levels(self, other: Repository, content_id: str) -> list[str]:
-        # Another control node may have tested the same bytes at another time: its record counts as much as ours.
-        return [level for level in LEVELS if self.record(content_id, level) and not other.record(content_id, level)]
+    def _newer(self, other: Repository, content_id: str) -> dict[str, Document]:
+        """Return the records that are missing elsewhere, or older there: the last test counts, whoever made it."""
+        theirs = other.records(content_id)
+        return {
+            name: record
+            for name, record in self.records(content_id).items()
+            if name not in theirs or theirs[name]["time"] < record["time"]
+        }
+
+    def _copy_reports(self, other: Repository, record: Document) -> None:
+        for kind in REPORTS:
+            text = self.store.get(self.keys.report(record["content_id"], record_name(record), kind))
+            if text is not None:
+                other.put_report(record, kind, text)
 
     def _copy_artifact(self, other: Repository, content_id: str) -> bool:
         manifest, provenance = self.manifest(content_id), self.provenance(content_id)
@@ -331,6 +365,11 @@ class Repository:
         if pieces is None:
             raise ContainerlessError(f"{self.store.name} has no {key}")
         return pieces
+
+
+def record_name(record: Document) -> str:
+    """Return the name of a test record: one artifact has one of each level and class of configurations."""
+    return f"{record['level']}-{record['config_class']}"
 
 
 def _named(kind: str, content_id: str) -> bytes:

@@ -18,7 +18,7 @@ from ._store import Put, Store
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NAME = re.compile(rf"({'|'.join(SIGNED)})\.([0-9a-f]{{16}})\.sig")
+_NAME = re.compile(rf"({SIGNED})\.([0-9a-f]{{16}})\.sig")
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Signatures:
 
     def of(self, name: str, fingerprints: Iterable[str] = ()) -> list[bytes]:
         """Return the signatures of a document. A store that can't list is asked for those of the fingerprints."""
-        found = (self.store.get(key) for key in self._keys(fingerprints) if _document(key) == name)
+        found = (self.store.get(key) for key in self._keys(name, fingerprints) if _document(key) == name)
         return [armored for armored in found if armored is not None]
 
     def all(self) -> dict[str, bytes]:
         """Return all signatures by their keys in the store; none of a store that can't list."""
-        found = ((key, self.store.get(key)) for key in self._keys(()))
+        found = ((key, self.store.get(key)) for key in self._keys("", ()))
         return {key: armored for key, armored in found if armored is not None}
 
     def by(self, name: str, fingerprint: str) -> bytes | None:
@@ -55,6 +55,12 @@ class Signatures:
                 f"{self.store.name} has no {self.keys.document(self.content_id, name)} to be signed"
             )
         return self._put(self.keys.signature(self.content_id, name, key.fingerprint), armored)
+
+    def forget(self, name: str) -> None:
+        """Remove the signatures of a document that is going to be replaced."""
+        for key in self._keys(name, ()):
+            if _document(key) == name:
+                self.store.delete(key)
 
     def missing_in(self, other: Signatures) -> dict[str, bytes]:
         """Return by their keys the signatures that a copy of the artifact would add elsewhere."""
@@ -76,11 +82,11 @@ class Signatures:
         theirs = other.document(name)
         return theirs is None or theirs == self.document(name)
 
-    def _keys(self, fingerprints: Iterable[str]) -> list[str]:
+    def _keys(self, name: str, fingerprints: Iterable[str]) -> list[str]:
         try:
             keys = self.store.list(self.keys.signatures(self.content_id))
         except ContainerlessError:  # a web server that only serves files
-            keys = [self.keys.signature(self.content_id, name, by) for name in SIGNED for by in sorted(fingerprints)]
+            keys = [self.keys.signature(self.content_id, name, by) for by in sorted(fingerprints)]
         return [key for key in keys if _document(key)]
 
     def _put(self, key: str, armored: bytes) -> bool:

@@ -37,9 +37,9 @@ class Signer:
         """Sign manifest and provenance of a published artifact; False when this key has signed both."""
         return self._sign(repository.signatures(content_id), ARTIFACT, check_mode)
 
-    def sign_record(self, repository: Repository, content_id: str, level: str, *, check_mode: bool = False) -> bool:
+    def sign_record(self, repository: Repository, content_id: str, name: str, *, check_mode: bool = False) -> bool:
         """Sign a test record of an artifact; False when this key has signed it."""
-        return self._sign(repository.signatures(content_id), (f"record-{level}",), check_mode)
+        return self._sign(repository.signatures(content_id), (f"record-{name}",), check_mode)
 
     def _sign(self, signatures: Signatures, names: Sequence[str], check_mode: bool) -> bool:
         own = signature.public_key(self.key)
@@ -62,13 +62,13 @@ def signed_by(repository: Repository, content_id: str, signers: Sequence[str]) -
     return ", ".join(f"{_shown(armored)} (not checked)" for armored in found) or UNSIGNED
 
 
-def check_record(repository: Repository, content_id: str, level: str, signers: Sequence[str]) -> str:
+def check_record(repository: Repository, content_id: str, name: str, signers: Sequence[str]) -> str:
     """Return who signed a test record. Raises ContainerlessError when nobody whom `signers` allow."""
-    return check(repository.signatures(content_id), (f"record-{level}",), signers)
+    return check(repository.signatures(content_id), (f"record-{name}",), signers)
 
 
-def check_copy(source: Repository, target: Repository, content_id: str, signers: Sequence[str], level: str = "") -> str:
-    """Return who signed what stands in `target` after a copy of an artifact, and of its record of a level if any.
+def check_copy(source: Repository, target: Repository, content_id: str, signers: Sequence[str]) -> str:
+    """Return who signed what stands in `target` after a copy of an artifact.
 
     What is in `target` already stays; its documents may differ from those of `source`, as two builders' provenances do.
     Raises ContainerlessError.
@@ -77,12 +77,7 @@ def check_copy(source: Repository, target: Repository, content_id: str, signers:
     if not signers:
         return signed_by(places[0], content_id, ())
     ours, theirs = (place.signatures(content_id) for place in places)
-    principal = check(ours, ARTIFACT, signers, also=theirs)
-    if level:
-        places = (target, source) if target.record(content_id, level) else (source, target)
-        kept, other = (place.signatures(content_id) for place in places)
-        check(kept, (f"record-{level}",), signers, also=other)
-    return principal
+    return check(ours, ARTIFACT, signers, also=theirs)
 
 
 def check(signatures: Signatures, names: Iterable[str], signers: Sequence[str], also: Signatures | None = None) -> str:

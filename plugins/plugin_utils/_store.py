@@ -101,7 +101,7 @@ class Store:
         return Put.CREATED if created else Put.SAME
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write an object over what is there: for channels, the only objects that ever change."""
+        """Write an object over what is there: for channels, and for test records that are renewed."""
         with self._errors(f"write {key}"):
             self.backend.put(key, data, use_multipart=False)
         self._flush(key)

@@ -54,6 +54,7 @@ def _nullable(schema: Schema) -> Schema:
 
 
 _SHA = _string(DIGEST)
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _ACTIVATION: Schema = {"type": "integer", "minimum": 1, "maximum": MAX_ACTIVATION}
 _ARGV: Schema = {"type": "array", "items": _string(), "minItems": 1}
@@ -167,7 +168,7 @@ LEDGER_ENTRY: Schema = _object(
         "schema": {"const": "containerless.ledger/v1"},
         "seq": {"type": "integer", "minimum": 1},
         "prev": _SHA,
-        "time": _string(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"),
+        "time": _string(_TIME),
         "state": {"enum": list(STATES)},
         "activation": _ACTIVATION,
         "release": _string(RELEASE_ID),
@@ -212,10 +213,13 @@ TEST_RECORD: Schema = _object(
         "schema": {"const": "containerless.test-record/v1"},
         "content_id": _SHA,
         "level": {"enum": ["default", "full"]},
+        # What of the configuration counts: plugin_utils/_tested.py.
+        "config_class": _string("[0-9a-f]{12}"),
         "passed": {"type": "boolean"},
         "machine": _object({"image": _string(), "systemd": _COUNT, "python": _string(), "backend": _string()}),
         "checks": _array(_object({"name": _string(), "passed": {"type": "boolean"}, "detail": _string()})),
-        "time": _string(),
+        "time": _string(_TIME),
+        "expires": _string(_TIME),
     }
 )
 

@@ -8,7 +8,7 @@ import os
 import typing as t
 from pathlib import Path
 
-from . import lifecycle
+from . import guard, lifecycle
 from .names import check_name, check_project, project_of
 from .paths import Cache, default_cache
 from .recipes import recipe
@@ -35,6 +35,8 @@ def present(params: dict[str, t.Any], check: bool, cache: Cache, project: str) -
     if check:
         running = lifecycle.running(cache, wish)
         return {"changed": running is None, **(running.facts() if running else {"project": project})}
+    if params["guarded_by"]:
+        guard.begin(cache, project, wish.name, params["guarded_by"])
     machine, changed = lifecycle.present(cache, wish)
     return {"changed": changed, **machine.facts()}
 

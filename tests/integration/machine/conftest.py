@@ -70,6 +70,7 @@ class Project:
                 **os.environ,
                 "ANSIBLE_COLLECTIONS_PATH": str(self.collections),
                 "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal",
+                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
                 "ANSIBLE_NOCOLOR": "1",
                 CREATOR: self.name,
             },

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.containerless.django.plugins.plugin_utils._repository import record_name
 from ansible_collections.containerless.django.plugins.plugin_utils._signing import Signer
 
 from ..module_utils.ssh_keys import Keys
@@ -24,11 +25,11 @@ from ..plugin_utils.conftest import Artifact, artifact, other, repository  # noq
 if t.TYPE_CHECKING:
     from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
 
-ACTIONS = ("published_artifact", "published_artifact_info", "test_record")
+ACTIONS = ("published_artifact", "published_artifact_info", "test_record", "test_record_info", "test_report")
 ROOM = "ansible_collections.containerless.django.plugins"
 CHECKS = [{"name": "healthy", "passed": True, "detail": "answered"}]
 MACHINE = {"image": "debian12", "systemd": 252, "python": "3.11", "backend": "nspawn"}
-
+CONFIG = {"env": {"SHOP_HOSTS": "x"}, "secrets": ["SECRET_KEY"], "secrets_as": "credentials", "sandbox": {}}
 
 Result = dict[str, t.Any]
 
@@ -93,6 +94,7 @@ def upload(source: Repository, target: Repository, *, check: bool = False, **arg
 
 def recorded(place: Repository, content_id: str, *, check: bool = False, **args: t.Any) -> Task:
     facts = {"project": "shop", "store": url(place), "content_id": content_id, "checks": CHECKS, "machine": MACHINE}
+    facts["config"] = CONFIG
     return Task("test_record", {**facts, **args}, check)
 
 
@@ -124,21 +126,25 @@ def test_a_record_is_written_once(
     built: str,
 ) -> None:
     failed = [*CHECKS, {"name": "static", "passed": False, "detail": "status 404"}]
-    planned, broken, empty, written, again, differs = play(
+    planned, broken, empty, never, written, again, differs = play(
         recorded(repository, artifact.content_id, check=True),
         recorded(repository, artifact.content_id, checks=failed),
         recorded(repository, artifact.content_id, checks=[]),
+        recorded(repository, artifact.content_id, valid_for=0),
         recorded(repository, artifact.content_id),
         recorded(repository, artifact.content_id),
-        recorded(repository, artifact.content_id, machine={**MACHINE, "backend": "qemu"}),
+        recorded(repository, artifact.content_id, config={**CONFIG, "env": {}}),
     )
     assert planned["changed"]
     assert broken["msg"].endswith("gets no test record, check static failed: status 404")
     assert empty["msg"].endswith("gets no test record, no check was made")
+    assert never["msg"] == "app_test_valid_for is 0; it is days, at least 1"
     assert written["changed"]
-    assert repository.record(artifact.content_id, "default") == written["record"]
     assert (again["changed"], again["record"]) == (False, written["record"])
-    assert "has another default test record already" in differs["msg"]
+    assert differs["changed"]
+    assert list(repository.records(artifact.content_id).values()) == sorted(
+        (written["record"], differs["record"]), key=record_name
+    )
 
 
 def test_an_upload_changes_something_once(
@@ -166,7 +172,7 @@ def test_an_upload_changes_something_once(
 
     repository.put_record(artifact.record)
     tested, moved = play(upload(repository, other), upload(repository, other))
-    assert tested["created"] == [other.keys.record(artifact.content_id, "default")]
+    assert tested["created"] == [other.keys.record(artifact.content_id, artifact.record_name)]
     assert (tested["moved"], moved["changed"]) == (False, False)
 
 
@@ -212,7 +218,7 @@ def test_an_upload_asks_for_signatures(
     assert unsigned["signed_by"][artifact.content_id].endswith(" (not checked)")
     assert told["signed_by"] == {artifact.content_id: "ann@x"}
     assert recorded_["changed"]
-    assert "its test record (default): there is no signature" in unsigned_record["msg"]
+    assert "its test record (default-" in unsigned_record["msg"]
     assert [plan["changed"], signed["changed"], again["changed"]] == [True, True, False]
     assert done["signed_by"] == {artifact.content_id: "ann@x"}
     assert len([key for key in done["created"] if "/signatures/" in key]) == 5
@@ -253,7 +259,7 @@ def test_what_is_offered_is_read(
         assert found["found"]
         assert (found["index_id"], found["version"], found["commit"]) == (built, "1.0.0.g1a2b3c4d", "a" * 40)
         assert found["manifests"] == {artifact.content_id: artifact.manifest}
-        assert found["records"] == {artifact.content_id: {"default": artifact.record}}
+        assert found["records"] == {artifact.content_id: {artifact.record_name: artifact.record}}
         assert found["platforms"] == {artifact.content_id: "debian12"}
     assert [result["found"] for result in results[3:6]] == [False] * 3
     assert results[6]["msg"] == "one of index_id, version and channel must be given"

@@ -105,10 +105,12 @@ TEST_RECORD = {
     "schema": "containerless.test-record/v1",
     "content_id": SHA,
     "level": "default",
+    "config_class": "0123456789ab",
     "passed": True,
     "machine": {"image": "debian12", "systemd": 252, "python": "3.11", "backend": "nspawn"},
     "checks": [{"name": "healthy", "passed": True, "detail": "200"}],
     "time": "2026-11-22T12:00:00Z",
+    "expires": "2999-11-22T12:00:00Z",
 }
 GOOD: dict[str, dict[str, t.Any]] = {
     "manifest": MANIFEST,

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._artifact import identity, provenance, tar, tree
 from ansible_collections.containerless.django.plugins.module_utils._core import canonical
-from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
+from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository, record_name
 from ansible_collections.containerless.django.plugins.plugin_utils._store import Missing, open_store
 
 from ..module_utils.documents import MANIFEST, TEST_RECORD
@@ -79,6 +79,10 @@ class Artifact:
     @property
     def record(self) -> dict[str, t.Any]:
         return {**TEST_RECORD, "content_id": self.content_id}
+
+    @property
+    def record_name(self) -> str:
+        return record_name(self.record)
 
     def publish(self, repository: Repository) -> bool:
         blobs = {self.blob.name: self.blob}

@@ -57,7 +57,7 @@ def test_the_layout_is_the_documented_one(repository: Repository, artifact: Arti
         f"shop/artifacts/{artifact.content_id}/sbom.cdx.json",
         f"shop/artifacts/{artifact.content_id}/provenance.json",
         f"shop/artifacts/{artifact.content_id}/manifest.json",
-        f"shop/artifacts/{artifact.content_id}/records/default.json",
+        f"shop/artifacts/{artifact.content_id}/records/default-0123456789ab.json",
         f"shop/indexes/{index_id}.json",
         "shop/channels/production.json",
         f"shop/builds/{'1' * 64}.json",
@@ -269,38 +269,32 @@ def test_channel_names_are_bounded(repository: Repository, name: str) -> None:
         repository.channel(name)
 
 
-def test_a_record_is_put_once(repository: Repository, artifact: Artifact) -> None:
+def test_a_record_is_replaced_by_a_newer_one_alone(repository: Repository, artifact: Artifact) -> None:
     with pytest.raises(ContainerlessError, match="could have been tested"):
         repository.put_record(artifact.record)
     artifact.publish(repository)
-    assert repository.record(artifact.content_id, "default") is None
+    name = artifact.record_name
+    assert repository.record(artifact.content_id, name) is None
     assert repository.put_record(artifact.record)
     assert not repository.put_record(artifact.record)
-    with pytest.raises(ContainerlessError, match="never overwritten"):
-        repository.put_record({**artifact.record, "time": "2027-01-01T00:00:00Z"})
-    assert repository.record(artifact.content_id, "default") == artifact.record
-    with pytest.raises(ContainerlessError, match="must be one of default, full"):
+    with pytest.raises(ContainerlessError, match=f"another test record {name} already, made 2026-11-22T12:00:00Z"):
+        repository.put_record({**artifact.record, "time": "2026-11-22T11:00:00Z"})
+    assert repository.record(artifact.content_id, name) == artifact.record
+    newer = {**artifact.record, "time": "2026-11-23T12:00:00Z"}
+    assert repository.put_record(newer)
+    assert repository.records(artifact.content_id) == {name: newer}
+    with pytest.raises(ContainerlessError, match="no name of a test record such as default-0123456789ab"):
         repository.record(artifact.content_id, "thorough")
-
-
-def test_only_a_passed_record_counts(repository: Repository, artifact: Artifact) -> None:
-    artifact.publish(repository)
-    index_id = repository.put_index(artifact.index)
-    assert repository.untested(index_id, "default") == [artifact.content_id]
-    repository.put_record({**artifact.record, "passed": False})
-    assert repository.untested(index_id, "default") == [artifact.content_id]
-    repository.put_record({**artifact.record, "level": "full"})
-    assert repository.untested(index_id, "full") == []
 
 
 def test_a_record_of_another_artifact_is_refused(repository: Repository, artifact: Artifact) -> None:
     artifact.publish(repository)
     repository.store.put_once(
-        repository.keys.record(artifact.content_id, "default"),
+        repository.keys.record(artifact.content_id, artifact.record_name),
         canonical.dumps({**artifact.record, "content_id": NEVER_PUBLISHED}),
     )
-    with pytest.raises(ContainerlessError, match="another artifact or level"):
-        repository.record(artifact.content_id, "default")
+    with pytest.raises(ContainerlessError, match="another artifact, level or configuration"):
+        repository.record(artifact.content_id, artifact.record_name)
 
 
 def test_a_build_key_leads_to_its_artifact(repository: Repository, artifact: Artifact) -> None:
@@ -321,7 +315,7 @@ def test_a_copy_is_whole_and_made_once(
     repository.put_record(artifact.record)
     assert repository.missing_in(other, index_id) == [
         other.keys.manifest(artifact.content_id),
-        other.keys.record(artifact.content_id, "default"),
+        other.keys.record(artifact.content_id, artifact.record_name),
         other.keys.index(index_id),
     ]
     assert everything(other) == {}
@@ -338,21 +332,23 @@ def test_a_record_that_came_later_is_copied_alone(
     index_id = repository.put_index(artifact.index)
     repository.copy_to(other, index_id)
     repository.put_record(artifact.record)
-    assert repository.missing_in(other, index_id) == [other.keys.record(artifact.content_id, "default")]
+    assert repository.missing_in(other, index_id) == [other.keys.record(artifact.content_id, artifact.record_name)]
     assert repository.copy_to(other, index_id)
-    assert other.record(artifact.content_id, "default") == artifact.record
+    assert other.record(artifact.content_id, artifact.record_name) == artifact.record
 
 
-def test_the_same_bytes_tested_elsewhere_keep_their_record(
-    repository: Repository, other: Repository, artifact: Artifact
+@pytest.mark.parametrize(("theirs", "copied"), [("2026-01-01T00:00:00Z", True), ("2027-01-01T00:00:00Z", False)])
+def test_of_two_tests_of_the_same_bytes_the_last_one_counts(
+    repository: Repository, other: Repository, artifact: Artifact, theirs: str, copied: bool
 ) -> None:
-    elsewhere = {**artifact.record, "time": "2026-01-01T00:00:00Z"}
+    elsewhere = {**artifact.record, "time": theirs}
     for place, record in ((repository, artifact.record), (other, elsewhere)):
         artifact.publish(place)
         index_id = place.put_index(artifact.index)
         place.put_record(record)
-    assert not repository.copy_to(other, index_id)
-    assert other.record(artifact.content_id, "default") == elsewhere
+    assert repository.copy_to(other, index_id) is copied
+    expected = artifact.record if copied else elsewhere
+    assert other.record(artifact.content_id, artifact.record_name) == expected
 
 
 @pytest.mark.parametrize("which", ["blob", "sbom", "manifest", "index"])

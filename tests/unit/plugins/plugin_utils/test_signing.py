@@ -85,8 +85,8 @@ def test_what_is_not_there_is_not_signed(repository: Repository, artifact: Artif
     with pytest.raises(ContainerlessError, match=r"has no manifest in \S+ file://"):
         ann.sign_artifact(repository, artifact.content_id)
     artifact.publish(repository)
-    with pytest.raises(ContainerlessError, match=r"has no test record \(default\) in"):
-        ann.sign_record(repository, artifact.content_id, "default")
+    with pytest.raises(ContainerlessError, match=r"has no test record \(default-0123456789ab\) in"):
+        ann.sign_record(repository, artifact.content_id, artifact.record_name)
 
 
 def test_a_key_is_tried_out_before_it_is_needed(ann: Signer, tmp_path: Path) -> None:
@@ -195,11 +195,13 @@ def test_a_test_record_needs_a_signature_of_its_own(
     published: Repository, artifact: Artifact, ann: Signer, signers: list[str]
 ) -> None:
     published.put_record(artifact.record)
-    with pytest.raises(ContainerlessError, match=r"refused for its test record \(default\): there is no signature"):
-        _signing.check_record(published, artifact.content_id, "default", signers)
-    assert ann.sign_record(published, artifact.content_id, "default")
-    assert not ann.sign_record(published, artifact.content_id, "default")
-    assert _signing.check_record(published, artifact.content_id, "default", signers) == "ann@x"
+    with pytest.raises(
+        ContainerlessError, match=r"refused for its test record \(default-0123456789ab\): there is no signature"
+    ):
+        _signing.check_record(published, artifact.content_id, artifact.record_name, signers)
+    assert ann.sign_record(published, artifact.content_id, artifact.record_name)
+    assert not ann.sign_record(published, artifact.content_id, artifact.record_name)
+    assert _signing.check_record(published, artifact.content_id, artifact.record_name, signers) == "ann@x"
 
 
 def test_signatures_are_copied_also_those_that_came_later(
@@ -208,7 +210,7 @@ def test_signatures_are_copied_also_those_that_came_later(
     index_id = published.put_index(artifact.index)
     published.put_record(artifact.record)
     ann.sign_artifact(published, artifact.content_id)
-    ann.sign_record(published, artifact.content_id, "default")
+    ann.sign_record(published, artifact.content_id, artifact.record_name)
     assert len([key for key in published.missing_in(other, index_id) if "/signatures/" in key]) == 3
     assert published.copy_to(other, index_id)
     assert everything(other) == everything(published)
@@ -239,15 +241,29 @@ def test_another_builders_provenance_keeps_its_own_signatures(
 def test_a_copy_is_judged_before_it_is_made(
     published: Repository, other: Repository, artifact: Artifact, ann: Signer, signers: list[str]
 ) -> None:
-    published.put_record(artifact.record)
+    assert _signing.check_copy(published, other, artifact.content_id, []) == "unsigned"
+    with pytest.raises(ContainerlessError, match="refused for its manifest"):
+        _signing.check_copy(published, other, artifact.content_id, signers)
     ann.sign_artifact(published, artifact.content_id)
     assert _signing.check_copy(published, other, artifact.content_id, []).endswith(" (not checked)")
     assert _signing.check_copy(published, other, artifact.content_id, signers) == "ann@x"
-    with pytest.raises(ContainerlessError, match="refused for its test record"):
-        _signing.check_copy(published, other, artifact.content_id, signers, "default")
-    ann.sign_record(published, artifact.content_id, "default")
-    assert _signing.check_copy(published, other, artifact.content_id, signers, "default") == "ann@x"
     assert everything(other) == {}
+
+
+def test_a_record_that_was_replaced_leaves_no_signature(
+    published: Repository, other: Repository, artifact: Artifact, ann: Signer, signers: list[str]
+) -> None:
+    index_id = published.put_index(artifact.index)
+    published.put_record(artifact.record)
+    ann.sign_record(published, artifact.content_id, artifact.record_name)
+    published.copy_to(other, index_id)
+    published.put_record({**artifact.record, "time": "2026-12-01T00:00:00Z"})
+    with pytest.raises(ContainerlessError, match="there is no signature"):
+        _signing.check_record(published, artifact.content_id, artifact.record_name, signers)
+    ann.sign_record(published, artifact.content_id, artifact.record_name)
+    published.copy_to(other, index_id)
+    assert everything(other) == everything(published)
+    assert _signing.check_record(other, artifact.content_id, artifact.record_name, signers) == "ann@x"
 
 
 class Files(http.server.SimpleHTTPRequestHandler):

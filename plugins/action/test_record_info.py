@@ -1,0 +1,40 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Documented in plugins/modules/test_record_info.py."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..module_utils._core.errors import ContainerlessError
+from ..plugin_utils import _release_config, _tested
+from ..plugin_utils._store_action import Args, Result, StoreAction, repository
+
+
+class ActionModule(StoreAction):
+    """Reads which test records count for a configuration."""
+
+    SPEC: t.ClassVar[dict[str, t.Any]] = {
+        "project": {"type": "str", "required": True},
+        "store": {"type": "str", "required": True},
+        "content_ids": {"type": "list", "elements": "str", "required": True},
+        "level": {"type": "str", "default": "default", "choices": ["default", "full"]},
+        "config": {"type": "dict", "required": True},
+        "secret_names": {"type": "list", "elements": "str", "default": []},
+    }
+
+    def act(self, args: Args) -> Result:
+        config = _release_config.make({**args["config"], "secrets": dict.fromkeys(args["secret_names"], "")})
+        known = _tested.config_class(config)
+        shelf = repository(args, option="app_build_store")
+        records: dict[str, t.Any] = {}
+        why: dict[str, str] = {}
+        for content_id in args["content_ids"]:
+            try:
+                records[content_id] = _tested.counting(
+                    shelf, content_id, args["level"], known, signers=(), time=_tested.now()
+                )
+            except ContainerlessError as exc:
+                why[content_id] = str(exc)
+        return {"changed": False, "config_class": known, "config": config, "records": records, "untested": why}

@@ -1,0 +1,4 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Programs that run inside the sandbox of a release, by the Python of its app."""

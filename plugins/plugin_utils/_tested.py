@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which test record of an artifact counts: of its bytes, of a configuration of this class, not expired, and signed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import typing as t
+
+from ..module_utils._core import canonical
+from ..module_utils._core.errors import ContainerlessError
+from . import _signing
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ._repository import Document, Repository
+
+_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_INSTEAD = "or say why not with app_release_untested_reason"
+#: A thorough test is a test as well.
+_LEVELS = {"default": ("default", "full"), "full": ("full",)}
+
+
+def config_class(config: Mapping[str, t.Any]) -> str:
+    """Return 12 hex digits of what decides about a test, of a configuration in its normal form.
+
+    That is what may be missing and what is closed: names of variables and secrets, how secrets are given, the settings,
+    the sandbox without its limits, processes that do not run. Values, host names and numbers are an environment's own.
+    """
+    counts: dict[str, t.Any] = {
+        "env": sorted(config["env"]),
+        "settings": config["env"].get("DJANGO_SETTINGS_MODULE", ""),
+        "secrets": sorted(config["secrets"]),
+        "secrets_as": config["secrets_as"],
+        "sandbox": {name: value for name, value in config["sandbox"].items() if name != "limits"},
+        "off": sorted(name for name, number in config.get("scale", {}).items() if number == 0),
+    }
+    return canonical.digest(counts)[:12]
+
+
+def now() -> str:
+    """Return the time as records have it."""
+    return dt.datetime.now(dt.UTC).strftime(_FORMAT)
+
+
+def later(time: str, days: int) -> str:
+    """Return the time so many days after another."""
+    return (dt.datetime.strptime(time, _FORMAT).replace(tzinfo=dt.UTC) + dt.timedelta(days=days)).strftime(_FORMAT)
+
+
+def untested(repository: Repository, index_id: str, level: str, time: str) -> list[str]:
+    """Return the artifacts of an index without a record of a level that counts now, for whatever configuration."""
+    variants = repository.index(index_id)["variants"]
+    return [
+        variant["content_id"]
+        for variant in variants
+        if not list(_passed(repository, variant["content_id"], level, time))
+    ]
+
+
+def check_any(source: Repository, content_id: str, level: str, signers: Sequence[str], time: str) -> None:
+    """Raise unless a record of a level that counts now is signed by somebody whom `signers` allow."""
+    refused: ContainerlessError | None = None
+    for name in _passed(source, content_id, level, time):
+        try:
+            _signing.check_record(source, content_id, name, signers)
+        except ContainerlessError as exc:
+            refused = exc
+        else:
+            return
+    if refused:
+        raise refused
+
+
+def _passed(repository: Repository, content_id: str, level: str, time: str) -> Iterator[str]:
+    for name, record in repository.records(content_id).items():
+        if record["level"] in _LEVELS[level] and record["passed"] and time < record["expires"]:
+            yield name
+
+
+def counting(
+    repository: Repository, content_id: str, level: str, known: str, *, signers: Sequence[str], time: str
+) -> Document:
+    """Return the record of an artifact that counts for a class of configurations. Raises with what is wrong with it."""
+    found = [(name, repository.record(content_id, name)) for name in (f"{each}-{known}" for each in _LEVELS[level])]
+    records = [(name, record) for name, record in found if record is not None]
+    if not records:
+        raise ContainerlessError(_missing(repository, content_id, known))
+    # One that expired must not stand before one that did not.
+    name, record = max(records, key=lambda item: item[1]["expires"])
+    if not record["passed"]:
+        raise ContainerlessError(f"artifact {content_id[:12]} failed its test; run the test playbook, {_INSTEAD}")
+    if signers:
+        _signing.check_record(repository, content_id, name, signers)
+    if record["expires"] <= time:
+        raise ContainerlessError(
+            f"the test record of artifact {content_id[:12]} expired at {record['expires']}; run the test playbook"
+            f" again, {_INSTEAD}"
+        )
+    return record
+
+
+def _missing(repository: Repository, content_id: str, known: str) -> str:
+    others = sorted({record["config_class"] for record in repository.records(content_id).values()})
+    if not others:
+        return f"artifact {content_id[:12]} has no test record; run the test playbook, {_INSTEAD}"
+    return (
+        f"artifact {content_id[:12]} was tested with another configuration (class {', '.join(others)}, this one is"
+        f" {known}): names of variables or secrets, settings or sandbox differ; run the test playbook with this"
+        f" inventory, {_INSTEAD}"
+    )
+
+
+def differs(record: Document, host: Mapping[str, t.Any]) -> str:
+    """Return in which way a host is another machine than the one of the test; empty when it is not."""
+    tested, here = record["machine"], (host["platform"], host["systemd"])
+    if (tested["image"], tested["systemd"]) == here:
+        return ""
+    return (
+        f"artifact {record['content_id'][:12]} was tested on {tested['image']} with systemd {tested['systemd']},"
+        f" this host is {here[0]} with systemd {here[1]}"
+    )
