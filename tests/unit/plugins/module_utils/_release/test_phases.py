@@ -618,6 +618,7 @@ def test_going_back_takes_migrations_back_while_nobody_serves(
 ) -> None:
     release(host, wanted["2.0"])
     host.drain()
+    host.calls.clear()
     host.managed = taking_back(host, 1)
     served: list[list[int]] = []
     host.before = lambda argv: served.append(list(host.webs)) if "--wait" in argv else None
