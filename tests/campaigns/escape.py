@@ -33,8 +33,8 @@ through there is void. What touches the kernel itself (modules, clock, kexec, ra
 machines, which share their host's kernel."""
 TEXT = """\
 A call gets through when the sandbox does not answer it: it is made with senseless arguments, and the sandbox answers
-with an errno of its own for this count. A kernel that does not know a call, and the machine's own filter, keep some from
-being counted. Families are those of which a socket of any kind can be made; 1 is AF_UNIX, 2 is AF_INET."""
+with an errno of its own for this count. A kernel that does not know a call, and the machine's own filter, keep some
+from being counted. Families are those of which a socket of any kind can be made; 1 is AF_UNIX, 2 is AF_INET."""
 CALLS = Bar(235)
 
 
