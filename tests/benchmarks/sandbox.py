@@ -45,6 +45,7 @@ PROFILES: tuple[tuple[str, str, dict[str, Any], float, bool], ...] = (
     ("talk2018, files", "talk2018", {}, 6.6, True),
 )
 PAIRS, REQUESTS = 24, 400
+NAMES = ("confined", "bare")
 #: A page without the database, and one with it.
 PATHS = {"/page/": "a page", "/health/": "with SQLite"}
 CPU, P99, START = Bar(1.03), Bar(1.25), Bar(1.10)
@@ -54,7 +55,7 @@ def figure(host: Host, unit: str, *, file: bool) -> float:
     """Return what systemd counts of a unit, or of the files of one."""
     what = f"--offline=yes /run/systemd/system/{unit}" if file else unit
     said = host.sh(f"systemd-analyze security --no-pager {what}").stdout
-    return exposure.parse_figure(said) / 10
+    return float(exposure.parse_figure(said)) / 10
 
 
 def measure_exposure(_quick: bool, progress: Progress, outcome: Outcome) -> None:
@@ -76,6 +77,13 @@ def ask(host: Host, *words: str) -> dict[str, float]:
     return dict(json.loads(host.sh(f"python3 {SCRIPT} {' '.join(words)}", timeout=600).stdout))
 
 
+def _both(host: Host, number: int, verb: str, *words: str) -> list[dict[str, float]]:
+    """Return what confined and bare took; every other time in the other order."""
+    order = NAMES if number % 2 else NAMES[::-1]
+    found = {name: ask(host, verb, name, *words) for name in order}
+    return [found[name] for name in NAMES]
+
+
 def measure_cost(quick: bool, progress: Progress, outcome: Outcome) -> None:
     """Ask and start the same web process in its sandbox and without, in turns."""
     pairs = 4 if quick else PAIRS
@@ -88,9 +96,7 @@ def measure_cost(quick: bool, progress: Progress, outcome: Outcome) -> None:
         failed = 0.0
         for path, what in PATHS.items():
             progress.say(f"requests: {what}")
-            rounds = [
-                [ask(host, "ask", name, str(REQUESTS), path) for name in ("confined", "bare")] for _ in range(pairs)
-            ]
+            rounds = [_both(host, number, "ask", str(REQUESTS), path) for number in range(pairs)]
             failed += sum(side["failed"] for each in rounds for side in each)
             for key, bar in (("cpu", CPU), ("p99", P99)):
                 mine, theirs = (
@@ -99,7 +105,7 @@ def measure_cost(quick: bool, progress: Progress, outcome: Outcome) -> None:
                 label = f"{what}: {'CPU' if key == 'cpu' else 'p99'}, ms"
                 outcome.rows.append(compare("a request, strict / bare", label, mine, theirs, by="wall", bar=bar))
         progress.say("starts")
-        starts = [[ask(host, "start", name)["start"] for name in ("confined", "bare")] for _ in range(pairs)]
+        starts = [[side["start"] for side in _both(host, number, "start")] for number in range(pairs)]
         mine, theirs = ([Sample(seconds, seconds) for seconds in side] for side in zip(*starts, strict=True))
         outcome.rows.append(
             compare("a start, strict / bare", "until it answers, s", mine, theirs, by="wall", bar=START)
@@ -117,9 +123,9 @@ SECTIONS = {
     "cost": Section(
         "What strict costs",
         f"The web process (gunicorn, four threads) in its sandbox and without the drop-in, on one Debian 12 machine,"
-        f" each with a socket of its own: {REQUESTS} requests one after the other on new connections, then the other."
-        " CPU is what all threads of the process ran, by the scheduler's own count. A start is from systemctl to the"
-        " first answer.",
+        f" each with a socket of its own: {REQUESTS} requests one after the other on new connections, by each in turns"
+        " and every other time in the other order. CPU is what all threads of the process ran, by the scheduler's own"
+        " count. A start is from systemctl to the first answer.",
         measure_cost,
     ),
 }
