@@ -3,7 +3,7 @@
 #
 # Aliases only: tools/run makes the environment under .cache, tools/check.py runs the stages.
 .DEFAULT_GOAL := help
-.PHONY: help tools lint format units units-py39 artifact molecule test demo bench-artifact bench-release fuzz-artifact campaign-power campaign-crash build lock clean
+.PHONY: help tools lint format units units-py39 artifact molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape build lock clean
 run := tools/run
 SCENARIO ?=
 ARGS ?=
@@ -35,10 +35,14 @@ bench-artifact: ## figures of the artifact beside the floor, shiv, pex, tar and 
 	@$(run) python -m ansible_collections.containerless.django.tests.benchmarks.artifact $(ARGS)
 bench-release: ## figures of a release: beside peers, under load, when things break; ARGS="--quick --only peers" for a part
 	@$(run) python -m ansible_collections.containerless.django.tests.benchmarks.release $(ARGS)
+bench-sandbox: ## figures of the sandbox: exposure of each profile, and what it costs; ARGS=--quick for few rounds
+	@$(run) python -m ansible_collections.containerless.django.tests.benchmarks.sandbox $(ARGS)
 campaign-power: ## power cuts at every step and flush, and full, late or read-only disks; ARGS="--only steps" for a part
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.power $(ARGS)
 campaign-crash: ## kill -9 of module and control node everywhere; ARGS="--minutes 4" in parts, ARGS="--only release" for one story
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.crash $(ARGS)
+campaign-escape: ## attempts to leave the sandbox, in an app's own unit, each with its control; ARGS="--only debian13" for one image
+	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.escape $(ARGS)
 build: ## the collection's tarball, in .cache/dist
 	@$(run) ansible-galaxy collection build --force --output-path .cache/dist
 lock: ## pin requirements/*.in again, with hashes

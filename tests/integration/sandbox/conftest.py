@@ -19,6 +19,7 @@ from pathlib import Path
 import jinja2
 import pytest
 from ansible_collections.containerless.django.plugins.plugin_utils import _sandbox
+from ansible_collections.containerless.django.tests import escape
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -155,7 +156,6 @@ def _build_tree(folder: Path, python: str) -> Path:
     (tree / "venv/bin/python").symlink_to("/usr/bin/python3")
     (tree / "venv/pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     shutil.copytree(HERE / "app", tree / "app", ignore=shutil.ignore_patterns("__pycache__", "requirements.*"))
-    (tree / "app/open_to_all").touch()
     return tree
 
 
@@ -171,21 +171,11 @@ def _upload(machine: Machine, tree: Path) -> None:
 def _prepare(machine: Machine, folder: Path) -> None:
     """Put the site and its neighbour there, and look at the sandbox from inside once."""
     _upload(machine, _build_tree(folder, machine.python))
-    machine.run(f"sh -s {TREE} {PORT}", stdin=HERE / "prepare.sh")
-    places = [f"/{place}/other" for place in ("srv/containerless", "var/lib/containerless", "etc/containerless")]
-    places += [f"/{place}/other" for place in ("opt", "home", "mnt", "run", "dev/shm")]
-    machine.facts = {
-        "state": STATE,
-        "tree": TREE,
-        "writable": WRITABLE,
-        "port": PORT,
-        "pid": int(machine.run("systemctl show --property=MainPID --value foreign.service").stdout),
-        "foreign": {
-            "socket": "/run/other/other.sock",
-            "files": [f"{place}/secret" for place in places],
-            "folders": [*places, "/usr/local/other", "/etc/other", "/dev/mqueue"],
-        },
-    }
+    machine.run("sh -s", stdin=HERE / "prepare.sh")
+    code = f"{TREE}/app/open_to_all"
+    machine.run(f"sh -s {TREE}/app/foreign.py {PORT} {code}", stdin=escape.NEIGHBOUR)
+    pid = int(machine.run("systemctl show --property=MainPID --value foreign.service").stdout)
+    machine.facts = escape.facts(STATE, code, pid, PORT)
     machine.inside = machine.probe(render(machine.version, notify=True))
 
 

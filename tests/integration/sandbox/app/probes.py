@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Attempts to leave the sandbox, each in a process of its own: prints {name: "allowed" | "<errno>" | "<signal>"}.
 
-Started with one argument, the JSON of where things are: {"state", "tree", "foreign", "pid", "port"}. "foreign" holds
-what belongs to somebody else and is open to everybody, so that only a sandbox can keep this user out of it.
+Started with one argument, the JSON of where things are: {"state", "code", "writable", "foreign", "pid", "port"}.
+"foreign" holds what belongs to somebody else and is open to everybody, so that only a sandbox can keep this user out.
 Nothing here touches the kernel's own state: machines of the nspawn backend share the host's kernel.
 """
 
@@ -20,6 +20,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import typing as t
 from pathlib import Path
@@ -31,11 +32,11 @@ CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = (
 # The generic table, which is all that x86_64 and aarch64 do not share; taken by name so that a reader can check it.
 NUMBERS = {
     "x86_64": {
-        "io_uring_setup": 425, "kcmp": 312, "name_to_handle_at": 303, "personality": 135,
+        "io_uring_setup": 425, "kcmp": 312, "fsopen": 430, "name_to_handle_at": 303, "personality": 135,
         "process_vm_readv": 310, "ptrace": 101, "setns": 308, "userfaultfd": 323, "mq_open": 240, "mlock": 149,
     },
     "aarch64": {
-        "io_uring_setup": 425, "kcmp": 272, "name_to_handle_at": 264, "personality": 92,
+        "io_uring_setup": 425, "kcmp": 272, "fsopen": 430, "name_to_handle_at": 264, "personality": 92,
         "process_vm_readv": 270, "ptrace": 117, "setns": 268, "userfaultfd": 282, "mq_open": 180, "mlock": 228,
     },
 }[os.uname().machine]  # fmt: skip
@@ -201,6 +202,12 @@ def set_bit(folder: str, bit: int) -> None:
         path.unlink()
 
 
+def become_root(program: str) -> None:
+    said = subprocess.run([program, "-u"], capture_output=True, text=True, check=True).stdout
+    if said.strip() != "0":
+        raise OSError(errno.EPERM, f"it ran as {said.strip()}")
+
+
 # --- Peers ---
 
 
@@ -208,6 +215,10 @@ def connect_tcp(address: str, port: int) -> None:
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as peer:
         peer.settimeout(5)
         peer.connect((address, port))
+
+
+def listen_tcp(address: str) -> None:
+    socket.create_server((address, 0)).close()
 
 
 def connect_unix(address: str) -> None:
@@ -230,6 +241,11 @@ def unshare(flags: int) -> None:
 def mount() -> None:
     unshare(CLONE_NEWUSER | CLONE_NEWNS)
     check(LIBC.mount(b"none", b"/tmp", b"tmpfs", 0, None))
+
+
+def open_file_system() -> None:
+    unshare(CLONE_NEWUSER | CLONE_NEWNS)
+    syscall("fsopen", b"tmpfs", 0)
 
 
 def change_root() -> None:
@@ -294,7 +310,7 @@ def renice() -> None:
 
 
 def attempts(facts: dict[str, t.Any]) -> dict[str, Attempt]:
-    state, tree, foreign, port = facts["state"], facts["tree"], facts["foreign"], facts["port"]
+    state, foreign, port = facts["state"], facts["foreign"], facts["port"]
     table: dict[str, Attempt] = {
         "memory: execute a memfd": execute_memory,
         "memory: map writable code": map_writable_code,
@@ -328,7 +344,10 @@ def attempts(facts: dict[str, t.Any]) -> dict[str, Attempt]:
         "bits: setuid": lambda: set_bit(state, stat.S_ISUID),
         "bits: setgid": lambda: set_bit(state, stat.S_ISGID),
         "read: /etc/shadow": lambda: read("/etc/shadow"),
-        "write: own code": lambda: append(f"{tree}/app/open_to_all"),
+        "write: own code": lambda: append(facts["code"]),
+        "bits: execute a setuid program": lambda: become_root(foreign["setuid"]),
+        "tcp: listen": lambda: listen_tcp("127.0.0.1"),
+        "mount: open a file system": open_file_system,
     }
     for folder in facts["writable"]:
         table[f"execute: program in {folder}"] = lambda folder=folder: execute(folder)

@@ -1,0 +1,19 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Attempts to leave the sandbox of a released app, made in the app's own unit, each with a control outside.
+
+    with Rig("mine") as rig:
+        rig.publish("v1").release("v1").check()
+        suite = Suite(rig.hosts[0])
+        suite.inside()                       # {attempt: "allowed" or what refused it}
+        suite.outside("cl-rig"), suite.outside("root")
+        suite.census()                       # system calls and socket families that get through
+
+The attempts themselves stand in tests/integration/sandbox/app/probes.py.
+"""
+
+from __future__ import annotations
+
+from .suite import NEIGHBOUR, ROOT_ONLY, Suite, escaped, facts, void
+
+__all__ = ["NEIGHBOUR", "ROOT_ONLY", "Suite", "escaped", "facts", "void"]
