@@ -3,7 +3,7 @@
 #
 # Aliases only: tools/run makes the environment under .cache, tools/check.py runs the stages.
 .DEFAULT_GOAL := help
-.PHONY: help tools lint format units units-py39 artifact molecule test demo bench-artifact bench-release fuzz-artifact campaign-power campaign-crash build lock clean
+.PHONY: help tools lint format units units-py39 artifact molecule test demo bench-artifact bench-release fuzz-artifact campaign-power campaign-crash campaign-faults build lock clean
 run := tools/run
 SCENARIO ?=
 ARGS ?=
@@ -39,6 +39,8 @@ campaign-power: ## power cuts at every step and flush, and full, late or read-on
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.power $(ARGS)
 campaign-crash: ## kill -9 of module and control node everywhere; ARGS="--minutes 4" in parts, ARGS="--only release" for one story
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.crash $(ARGS)
+campaign-faults: ## a fault in each layer of the sample project: which step of the test catches it; ARGS="--only worker" for one
+	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.planted $(ARGS)
 build: ## the collection's tarball, in .cache/dist
 	@$(run) ansible-galaxy collection build --force --output-path .cache/dist
 lock: ## pin requirements/*.in again, with hashes
