@@ -3,7 +3,7 @@
 #
 # Aliases only: tools/run makes the environment under .cache, tools/check.py runs the stages.
 .DEFAULT_GOAL := help
-.PHONY: help tools lint format units units-py39 artifact molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape build lock clean
+.PHONY: help tools lint format units units-py39 artifact molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape campaign-faults build lock clean
 run := tools/run
 SCENARIO ?=
 ARGS ?=
@@ -43,6 +43,8 @@ campaign-crash: ## kill -9 of module and control node everywhere; ARGS="--minute
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.crash $(ARGS)
 campaign-escape: ## attempts to leave the sandbox, in an app's own unit, each with its control; ARGS="--only debian13" for one image
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.escape $(ARGS)
+campaign-faults: ## a fault in each layer of the sample project: which step of the test catches it; ARGS="--only worker" for one
+	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.planted $(ARGS)
 build: ## the collection's tarball, in .cache/dist
 	@$(run) ansible-galaxy collection build --force --output-path .cache/dist
 lock: ## pin requirements/*.in again, with hashes

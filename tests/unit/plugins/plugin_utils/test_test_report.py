@@ -112,7 +112,10 @@ def test_a_report_passed_when_all_of_it_did_and_nothing_was_left_out() -> None:
 
 def test_a_later_stage_carries_its_name() -> None:
     back = {"action": "containerless.django.release", "msg": "answered 500", "evidence": {"step": "health"}}
-    stages = [{"name": "upgrade", "steps": STEPS[:1], "checks": CHECKS[:1]}, {"name": "rollback", "failure": back}]
+    stages: list[dict[str, Any]] = [
+        {"name": "upgrade", "steps": STEPS[:1], "checks": CHECKS[:1]},
+        {"name": "rollback", "failure": back},
+    ]
     assert [row.name for row in _test_report.rows(stages)] == [
         "upgrade: unpack",
         "upgrade: pages",

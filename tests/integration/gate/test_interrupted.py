@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A test that is interrupted or killed leaves no machine, whatever it was at."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.containerless.django.plugins.module_utils._machine import names, processes
+from ansible_collections.containerless.django.plugins.module_utils._machine.paths import Cache, default_cache
+from ansible_collections.containerless.django.tests.rig import core, hosts
+from ansible_collections.containerless.django.tests.rig.plays import ROOT, command
+
+IMAGE = "debian12"
+PATIENCE = 120
+MACHINES = Cache(default_cache(os.environ)).project(names.project_of(str(core.SOURCE.resolve())))
+
+
+@pytest.fixture(scope="module")
+def inventory() -> Path:
+    core.publish(IMAGE, ("v1",))
+    settings = {**core.defaults(IMAGE), "app_test_backend": "nspawn", "app_test_channel": built()}
+    return hosts.inventory(core.CACHE / "interrupted", settings)
+
+
+def built() -> str:
+    """Return the channel of the build store that the rig's builds have set."""
+    return next(path.stem for path in core.BUILT.glob(f"{core.APP}/channels/built-*.json"))
+
+
+def left() -> list[str]:
+    """Return what is left of machines that belong to the rig's source."""
+    found = [str(path) for path in MACHINES.glob("*")]
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            marked = f"{processes.MARK}={MACHINES}/" in entry.read_text(errors="replace")
+        except OSError:
+            continue
+        found += [str(entry)] if marked else []
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("task", ["present | Create", "Stage the release", "Check what runs there"])
+def test_no_machine_is_left(inventory: Path, tmp_path: Path, task: str, number: signal.Signals) -> None:
+    log = tmp_path / "log"
+    extra = {"app_test_reports": str(tmp_path / "reports")}
+    argv = command("containerless.django.test", inventory, extra)
+    with log.open("wb") as out, subprocess.Popen(argv, cwd=ROOT, stdout=out, stderr=out, start_new_session=True) as run:
+        while task not in log.read_text(errors="replace"):
+            assert run.poll() is None, log.read_text(errors="replace")[-3000:]
+            time.sleep(0.05)
+        time.sleep(0.5)
+        assert left(), "interrupted too early to test anything"
+        # What a terminal does to all of a job; modules on the machine are not among them.
+        os.killpg(run.pid, number)
+        run.wait(PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left() == []
