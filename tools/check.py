@@ -110,6 +110,15 @@ def artifact_stages() -> list[Stage]:
     return [Stage("artifact", ["pytest", "tests/integration/artifact"], counts_itself=False, counts_tests=True)]
 
 
+def report_stages() -> list[Stage]:
+    return [Stage("report", ["pytest", "tests/integration/report"], counts_itself=False, counts_tests=True)]
+
+
+def guide_stages() -> list[Stage]:
+    argv = ["pytest", "tests/integration/ci"]
+    return [Stage("guide", argv, counts_itself=False, counts_tests=True, machines=True)]
+
+
 def molecule_stages(wanted: Sequence[str] = ()) -> list[Stage]:
     scenarios = wanted or [path.parent.name for path in sorted(ROOT.glob("molecule/*/molecule.yml"))]
     stages = [
@@ -134,6 +143,8 @@ KINDS = {
     "units": units_stages,
     "units-py39": units_py39_stages,
     "artifact": artifact_stages,
+    "report": report_stages,
+    "guide": guide_stages,
     "molecule": molecule_stages,
     "demo": demo_stages,
 }
