@@ -184,6 +184,7 @@ CHANGES: list[tuple[dict[str, t.Any], bool]] = [
     ({"scale": {"web": 4}}, False),
     ({"scale": {"worker": 0}}, True),
     ({"sandbox": {**CONFIG["sandbox"], "limits": {"memory_max": "1G"}}}, False),
+    ({"sandbox": {**CONFIG["sandbox"], "unenforced": [{"directive": "MemoryMax", "reason": "cgroups v1"}]}}, False),
     ({"sandbox": {**CONFIG["sandbox"], "bind_read_only": ["/run/postgresql"]}}, True),
     ({"domain": "staging.example.org"}, False),
 ]
