@@ -29,7 +29,8 @@ def config_class(config: Mapping[str, t.Any]) -> str:
     """Return 12 hex digits of what decides about a test, of a configuration in its normal form.
 
     That is what may be missing and what is closed: names of variables and secrets, how secrets are given, the settings,
-    the sandbox without its limits and what a host can't hold, processes that do not run. Values, host names and numbers are an environment's own.
+    the sandbox without its limits and what a host can't hold, processes that do not run. Values, host names and numbers
+    are an environment's own.
     """
     counts: dict[str, t.Any] = {
         "env": sorted(config["env"]),

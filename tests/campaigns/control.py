@@ -207,7 +207,7 @@ class Control:
         run = Run(self.rig, NAMES[name])
         list(run.tasks())
         found = (
-            [f"the next run fails: {' '.join(''.join(run.output[-40:]).split())[-400:]}"]
+            [f"the next run fails: {' '.join(''.join(run.output[-40:]).split())[-1500:]}"]
             if run.process.returncode
             else []
         )
