@@ -51,6 +51,7 @@ STANDARD = {
     "read: /run/other/secret",
     "socket: AF_INET, UDP",
     "syscall: mq_open",
+    "tcp: listen",
     "tcp: loopback",
     "tcp: loopback, IPv6",
     "unix: abstract",

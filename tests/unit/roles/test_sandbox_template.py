@@ -86,7 +86,7 @@ def render(
         undefined=jinja2.StrictUndefined,
         autoescape=False,
     )
-    given = {"profile": profile, "limits": limits, "bind_read_only": bind_read_only, "ip_allow": ip_allow}
+    given: dict[str, t.Any] = {"profile": profile, "limits": limits, "bind_read_only": bind_read_only, "ip_allow": ip_allow}
     given |= {"opt_out": opt_out, "unenforced": unenforced}
     return environment.get_template(TEMPLATE.name).render(
         **_sandbox.options(given),
