@@ -96,9 +96,7 @@ def add(
     outcome.rows.append(row)
     more = statistics.median(mine) - bare
     # The app of the rig is as small as one can be; this part does not grow with an app.
-    outcome.facts["beyond the bare start"] = (
-        f"{more:.2f} s: in the bar for apps that start in {more / 0.25:.1f} s"
-    )
+    outcome.facts["beyond the bare start"] = f"{more:.2f} s: in the bar for apps that start in {more / 0.25:.1f} s"
     limit = Bar(round(FACTOR * bare + EXTRA, 2))
     outcome.counts.append(Count("rollback playbook, median seconds", len(plays), round(whole, 2), limit))
 

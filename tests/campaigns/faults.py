@@ -70,7 +70,8 @@ class Trial:
                 missed.discard(told["point"])
             line = self.machine.tell("go on")
         if missed:
-            raise VmError(f"it never came to {', '.join(missed)}")
+            why = next((result["failed"] for result in told["results"] if "failed" in result), "nothing failed")
+            raise VmError(f"it never came to {', '.join(missed)}: {why}")
         return list(told["results"])
 
     def later(self, script: str) -> None:

@@ -86,8 +86,8 @@ def render(
         undefined=jinja2.StrictUndefined,
         autoescape=False,
     )
-    given: dict[str, t.Any] = {"profile": profile, "limits": limits, "bind_read_only": bind_read_only, "ip_allow": ip_allow}
-    given |= {"opt_out": opt_out, "unenforced": unenforced}
+    given: dict[str, t.Any] = {"profile": profile, "limits": limits, "bind_read_only": bind_read_only}
+    given |= {"ip_allow": ip_allow, "opt_out": opt_out, "unenforced": unenforced}
     return environment.get_template(TEMPLATE.name).render(
         **_sandbox.options(given),
         systemd_version=version,
