@@ -18,6 +18,8 @@ if t.TYPE_CHECKING:
 
 #: What the machine was asked by after its release.
 _CHECKS = "containerless.django.release_checks"
+#: Steps of a rollback in which the old code runs.
+_OLD_CODE = ("start", "health")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,10 @@ def _failed(name: str, failure: dict[str, t.Any]) -> list[Row]:
     # A rollback has other steps, and says which one it was.
     done = STEPS[: STEPS.index(step)] if step in STEPS and name != "rollback" else ()
     before = [Row(f"{name}: {each}", True, None, "done") for each in done]
-    failed = Row(f"{name}: {step or 'preflight'}", False, None, _reason(failure), _evidence(failure))
+    why = _reason(failure)
+    if name == "rollback" and step in _OLD_CODE:
+        why = f"no way back, the old code does not work on the newer schema: {why}"
+    failed = Row(f"{name}: {step or 'preflight'}", False, None, why, _evidence(failure))
     return [*before, failed, Row("what follows", None, None, "not run")]
 
 

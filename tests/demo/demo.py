@@ -50,6 +50,7 @@ SETTINGS = {
     "app_release_drain": 1,
     "app_release_watch": 2,
     "app_test_settle": 3,
+    "app_test_reports": str(FOLDER / "reports"),
     # What this demo builds is built here and now, on a machine that all four versions share.
     "app_build_store": (FOLDER / "built").as_uri(),
     "app_build_host": "demo-build",

@@ -122,3 +122,5 @@ def test_a_later_stage_carries_its_name() -> None:
         "rollback: health",
         "what follows",
     ]
+    said = _test_report.rows(stages)[2].detail
+    assert said == "no way back, the old code does not work on the newer schema: answered 500"
