@@ -42,8 +42,11 @@ PROJECT: dict[str, Any] = {
     "app_release_health_path": "/health/",
     "app_release_drain": 1,
 }
-# Another configuration is another release: with this, a run that is not stopped changes the host.
-OTHER: dict[str, Any] = {"app_release_env": {**PROJECT["app_release_env"], "OTHER": "1"}}
+# Another value is another release, of the same class as the one that was tested: a run that is not stopped changes the
+# host.
+OTHER: dict[str, Any] = {
+    "app_release_env": {**PROJECT["app_release_env"], "SHOP_HOSTS": "shop.example.org,www.example.org"}
+}
 # What ansible-core puts above what it says of a wrong argument.
 ARGUMENTS = "Validation of arguments failed:\n"
 

@@ -79,7 +79,7 @@ def test_a_release_is_planned_with_its_units(theirs: Playbooks) -> None:
     """The plan renders every template and asks the module on the host."""
     run = theirs.run("release", "--check", "--diff", **OTHER)
     assert run.code == 0, run.output
-    assert "OTHER" in run.output
+    assert "SHOP_HOSTS" in run.output
 
 
 def test_bad_input_is_refused(theirs: Playbooks) -> None:
