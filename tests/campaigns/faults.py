@@ -319,7 +319,7 @@ FAULTS = (
     Fault("clock a day back in the watch", during("activated/watch", lambda t: jump(t, "1 day ago")), (DONE,), vm=True),
     Fault("clock a year on in the watch", during("activated/watch", lambda t: jump(t, "1 year")), (DONE,), vm=True),
     Fault("clock a day back, nobody confirms", jump_unconfirmed, (UNDONE,), "let go", vm=True),
-    Fault("out of memory at start", hungry, (UNDONE,), "oom|memory", vm=True),
+    Fault("out of memory at start", hungry, (UNDONE,), "(?i)oom|memory", vm=True),
 )
 
 
