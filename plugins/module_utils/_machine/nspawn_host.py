@@ -60,6 +60,7 @@ def start(state: State, paths: MachinePaths, image: ImagePaths, mounts: tuple[Mo
     plan = Plan(state.name, link, image, paths, state.cgroups, host.is_booted(), mounts)
     paths.launch.write_text(launch_script(plan))
     cgroups.make(state.cgroups)
+    _remove_interface(link.interface)  # of the boot before: it may take longer to go than its machine
     machine = processes.start(["sh", str(paths.launch)], paths.root, paths.console, stdin=subprocess.PIPE)
     with cast("IO[bytes]", machine.stdin) as ready:
         _wait_for_namespace(machine, paths)
