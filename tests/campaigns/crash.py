@@ -17,12 +17,10 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from ...plugins.module_utils._core import schemas
@@ -30,6 +28,7 @@ from ...plugins.module_utils._release import tool
 from ...tools import bootstrap
 from ..rig import Rig
 from . import control, kills, report, stories
+from .allowance import Allowance
 from .bench import Bench, Story, Verdict
 from .control import Control
 from .kills import Kill
@@ -98,20 +97,14 @@ class Campaign:
     options: Options
     digest: str = ""
     digests: set[str] = field(default_factory=set)
-    begin: float = field(default_factory=time.monotonic)
-    is_stopped: bool = False
+    allowance: Allowance = field(init=False)
     known: dict[str, list[Kill]] = field(default_factory=dict)
     plans: dict[str, list[Kill]] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def is_over(self) -> bool:
-        return self.is_stopped or 0 < self.options.minutes * 60 < time.monotonic() - self.begin
-
-    def stop(self, number: int, _frame: FrameType | None) -> None:
-        """End by a signal: threads that try something begin nothing more."""
-        self.is_stopped = True
-        sys.exit(128 + number)
+    def __post_init__(self) -> None:
+        self.allowance = Allowance(self.options.minutes)
 
     def add(self, name: str, make: Callable[[], list[Kill]]) -> None:
         """Take the plan of a story from the record, or make it by a run without a kill."""
@@ -166,7 +159,7 @@ def host_plan(bench: Bench, story: Story) -> list[Kill]:
 
 def work(campaign: Campaign, bench: Bench, told: Mapping[str, Story], todo: queue.Queue[Kill], shown: Progress) -> None:
     """Take kills until there are none, or the time is over."""
-    while not campaign.is_over():
+    while not campaign.allowance.is_over():
         try:
             kill = todo.get_nowait()
         except queue.Empty:
@@ -214,13 +207,13 @@ def from_control(campaign: Campaign, rig: Rig, benches: Sequence[Bench], told: S
     """Kill the control node."""
     node = Control(rig, benches, [each["release"] for each in told])
     for name in control.NAMES:
-        if name not in campaign.options.only or campaign.is_over():
+        if name not in campaign.options.only or campaign.allowance.is_over():
             continue
         campaign.add(name, partial(node.plan, name))
         todo = campaign.open([name])
         shown = Progress(len(todo))
         for kill in todo:
-            if campaign.is_over():
+            if campaign.allowance.is_over():
                 return
             campaign.note(tried(kill, node.attempt), shown)
 
@@ -278,7 +271,7 @@ def close(campaign: Campaign) -> int:
 
 def main(argv: Sequence[str]) -> int:
     campaign = Campaign(read_options(argv))
-    signal.signal(signal.SIGTERM, campaign.stop)
+    signal.signal(signal.SIGTERM, campaign.allowance.stop)
     if campaign.options.fresh:
         RECORD.unlink(missing_ok=True)
     if campaign.options.table:

@@ -25,13 +25,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from ...plugins.module_utils._core import schemas
 from ...plugins.module_utils._machine import processes
 from ...tools import bootstrap
 from ..benchmarks.table import two_columns
 from . import cuts, disks, faults, judge, report
+from .allowance import Allowance
 from .base import FOLDER, STORIES, Base, prepare
 from .boots import Booted
 from .cuts import Film, Point
@@ -103,8 +103,7 @@ class Campaign:
 
     options: Options
     base: Base
-    begin: float = field(default_factory=time.monotonic)
-    is_stopped: bool = False
+    allowance: Allowance = field(init=False)
     films: dict[str, Film] = field(default_factory=dict)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
@@ -114,14 +113,8 @@ class Campaign:
     groups: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    @property
-    def is_over(self) -> bool:
-        return self.is_stopped or 0 < self.options.minutes * 60 < time.monotonic() - self.begin
-
-    def stop(self, number: int, _frame: FrameType | None) -> None:
-        """End by a signal: threads that try something begin nothing more."""
-        self.is_stopped = True
-        sys.exit(128 + number)
+    def __post_init__(self) -> None:
+        self.allowance = Allowance(self.options.minutes)
 
     def load(self) -> None:
         """Take what an earlier run tried on this very code."""
@@ -160,7 +153,7 @@ def on_machines(campaign: Campaign, tasks: Iterator[Task], count: int) -> None:
     shown = Progress(count)
 
     def work(number: int) -> None:
-        while not campaign.is_over:
+        while not campaign.allowance.is_over():
             with campaign.lock:
                 task = next(tasks, None)
             if task is None:
@@ -359,7 +352,7 @@ def main(argv: Sequence[str]) -> int:
     disks.keep_mounts()
     with disks.room(FOLDER.with_suffix(".xfs"), FOLDER, ROOM):
         campaign = Campaign(options, prepare())
-        signal.signal(signal.SIGTERM, campaign.stop)
+        signal.signal(signal.SIGTERM, campaign.allowance.stop)
         campaign.load()
         attempt(campaign)
     return close(campaign)
@@ -388,7 +381,7 @@ def attempt(campaign: Campaign) -> None:
         on_machines(campaign, iter(tasks), len(tasks))
     if "flushes" in options.only:
         for film in campaign.films.values():
-            if not campaign.is_over:
+            if not campaign.allowance.is_over():
                 flushes(campaign, film)
                 campaign.begun.add(f"flushes of the {film.story}")
 

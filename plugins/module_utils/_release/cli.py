@@ -119,10 +119,7 @@ def _verify(options: argparse.Namespace) -> int:
     from . import startable
 
     layout = Layout(options.app)
-    state = State.read(layout)
-    stored = state.stored(state.active.release) if state.active else None
-    if stored is None:
-        raise ContainerlessError(f"{options.app} has no active release on this host")
+    _active, stored = State.read(layout).live()
     found = tree.verify(layout.tree(stored.content_id), stored.manifest["tree"]["sha256"])
     for line in found:
         print(line)

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from .._core.errors import ContainerlessError
 from .._core.names import PREFIX, Layout
 from .._sandbox import directives, effect, inside
-from . import exposure, systemd, transient
+from . import exposure, files, systemd, transient
 from .state import State
 from .systemd import Run
 
@@ -84,9 +84,8 @@ def _allowing(item: t.Mapping[str, t.Any]) -> str:
 def texts_of(layout: Layout, process: str, activation: int) -> list[str]:
     """Return the unit text of a process of an activation and those of its drop-ins, as systemd reads them."""
     unit = os.path.join(layout.units, layout.unit(process, activation))
-    folder = f"{unit}.d"
-    names = sorted(name for name in os.listdir(folder) if name.endswith(".conf")) if os.path.isdir(folder) else []
-    return [_read(path) for path in (unit, *(os.path.join(folder, name) for name in names))]
+    drop_ins = files.names(f"{unit}.d", r".*\.conf")
+    return [_read(path) for path in (unit, *(f"{unit}.d/{name}" for name in drop_ins))]
 
 
 def _read(path: str) -> str:
@@ -148,11 +147,8 @@ def report(app: str | None, unit: str | None, run: Run = systemd.run) -> list[di
     if unit:
         return [examine(run, unit, texts_on_host(run, unit))]
     layout = Layout(app or "")
-    known = State.read(layout)
-    stored = known.stored(known.active.release) if known.active else None
-    if known.active is None or stored is None:
-        raise ContainerlessError(f"{layout.app} has no active release on this host")
-    names = [layout.unit(name, known.active.activation, instance=number) for name, number in stored.instances]
+    active, stored = State.read(layout).live()
+    names = [layout.unit(name, active.activation, instance=number) for name, number in stored.instances]
     return [examine(run, name, texts_on_host(run, name)) for name in names]
 
 

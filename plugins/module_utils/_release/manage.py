@@ -14,7 +14,6 @@ import sys
 import types
 import typing as t
 
-from .._core.errors import ContainerlessError
 from .._core.names import PREFIX, Layout
 from . import processes, transient
 from .state import State
@@ -29,10 +28,7 @@ _HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def run(layout: Layout, call: Call, state: State, argv: t.Sequence[str], *, terminal: bool) -> int:
     """Run a management command of the active release; return its exit code, or 128 + the signal that ended it."""
-    active = state.active
-    stored = state.stored(active.release) if active else None
-    if active is None or stored is None:
-        raise ContainerlessError(f"{layout.app} has no active release on this host")
+    active, stored = state.live()
     command = [*processes.manage(stored.manifest, layout.tree(stored.content_id)), *argv]
     units, task = state.units(stored.release_id), layout.template_task(_TASK)
     unit = f"{PREFIX}-{layout.app}-manage-{os.urandom(16).hex()}.service"

@@ -67,9 +67,9 @@ class Recovery:
 
     def _revert(self, left: Journal, reason: str, _verdict: str) -> None:
         self._close("rolled_back", left.target, reason)
-        if left.origin is not None and left.target.activation in self.activations.systemd.activations():
+        if left.origin is not None:
             # Requests that were led to it wait at its socket, until it is up again if need be.
-            self.activations.drain(left.target, max(_ANSWERS, left.policy.get("drain", 0)))
+            self._drain(left.target, max(_ANSWERS, left.policy.get("drain", 0)))
         self._publish_static()
 
     def _forward(self, left: Journal, reason: str, _verdict: str) -> None:
@@ -84,8 +84,12 @@ class Recovery:
         if left.origin is not None:
             if left.kind == "rollback":
                 self._close("rolled_back", left.origin, reason)
-            if left.origin.activation in self.activations.systemd.activations():
-                self.activations.drain(left.origin, 0 if left.held else left.policy.get("drain", 0))
+            self._drain(left.origin, 0 if left.held else left.policy.get("drain", 0))
+
+    def _drain(self, ref: Ref, seconds: float) -> None:
+        """Let an activation answer on for a while; a boot left none."""
+        if ref.activation in self.activations.systemd.activations():
+            self.activations.drain(ref, seconds)
 
     def _publish_static(self) -> None:
         """Have the files of what is live again where the other release has some of the same name."""

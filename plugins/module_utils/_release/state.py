@@ -11,6 +11,7 @@ import typing as t
 from dataclasses import dataclass, field
 
 from .._core import canonical, schemas
+from .._core.errors import ContainerlessError
 from .._core.names import ENVIRONMENT_NAME, Layout
 from . import files, journal, ledger, processes
 from .journal import Journal, Ref
@@ -156,6 +157,13 @@ class State:
             content_id=canonical.sha256(manifest),
             signed_by=(files.read(f"{folder}/signed_by") or b"unknown").decode(),
         )
+
+    def live(self) -> tuple[Ref, Stored]:
+        """Return the active release. Raises ContainerlessError on a host without one."""
+        stored = self.stored(self.active.release) if self.active else None
+        if self.active is None or stored is None:
+            raise ContainerlessError(f"{self.layout.app} has no active release on this host")
+        return self.active, stored
 
     def units(self, release_id: str) -> dict[str, str]:
         """Return the unit texts of a staged release by their template names."""

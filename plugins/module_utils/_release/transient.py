@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 import typing as t
 
+from .._sandbox.directives import assignments
+
 #: Said by systemd-run itself, or about the one-off task that the text was written for.
 _LEFT_OUT = frozenset({"ExecStart", "Type", "StandardOutput", "StandardError", "TimeoutStartSec"})
 #: One list in systemd, and systemd-run 252 refuses to empty it: what came before is left out instead.
@@ -32,8 +34,8 @@ def properties(texts: t.Iterable[str], activation: int | str) -> list[str]:
     """
     found: list[tuple[str, str]] = []
     texts = list(texts)
-    joined = [line for text in texts for line in _assignments(text, "Unit") if _EGRESS in line[1]]
-    for key, value in [*joined, *(line for text in texts for line in _assignments(text, "Service"))]:
+    joined = [line for text in texts for line in assignments(text, "Unit") if _EGRESS in line[1]]
+    for key, value in [*joined, *(line for text in texts for line in assignments(text))]:
         if key in _BINDS and not value:
             found = [item for item in found if item[0] not in _BINDS]
         elif key not in _LEFT_OUT:
@@ -43,17 +45,6 @@ def properties(texts: t.Iterable[str], activation: int | str) -> list[str]:
 
 def _name(key: str, value: str) -> str:
     return f"{key}Ex" if key in _BOOLEANS and value not in ("yes", "no") else key
-
-
-def _assignments(text: str, wanted: str) -> t.Iterator[tuple[str, str]]:
-    section = ""
-    # Not splitlines(): for systemd only a line feed ends a line.
-    for line in text.split("\n"):
-        if line.startswith("["):
-            section = line.strip()
-        elif section == f"[{wanted}]" and re.match("[A-Za-z]", line):
-            key, _, value = line.partition("=")
-            yield key, value
 
 
 def _filled_in(value: str, activation: int | str) -> str:

@@ -18,7 +18,9 @@ _BODY_BYTES = 2000
 _LOOK = 0.25
 
 
-class _Connection(http.client.HTTPConnection):
+class Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket; `timeout` in seconds bounds each read."""
+
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
@@ -50,7 +52,7 @@ def get(path: str, target: str, headers: dict[str, str], limit: float, hopeless:
 
     Raises OSError: no answer within `limit` seconds, a broken one, or `hopeless`, asked now and then, said so.
     """
-    connection = _Connection(path, limit)
+    connection = Connection(path, limit)
     deadline, over = time.monotonic() + limit, threading.Event()
 
     def watch() -> None:

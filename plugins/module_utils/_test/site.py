@@ -10,10 +10,11 @@ import html
 import http.client
 import os
 import re
-import socket
 import typing as t
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
+
+from .._release import unix_http
 
 _LINK = re.compile(r"""(?:href|src)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
 #: Compressed copies stand beside the file that they are of.
@@ -39,22 +40,11 @@ class Page:
 Ask = t.Callable[[str], Page]
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def asker(sock: str, host: str, scheme: str, timeout: float) -> Ask:
     """Return what asks for a path over a unix socket; `timeout` in seconds."""
 
     def ask(path: str) -> Page:
-        connection = _Connection(sock, timeout)
+        connection = unix_http.Connection(sock, timeout)
         try:
             connection.request("GET", path, headers={"Host": host, "X-Forwarded-Proto": scheme, "Connection": "close"})
             answer = connection.getresponse()
