@@ -335,6 +335,7 @@ class Engine:
         origin = self.state.active
         self.state.write_active(target)
         self.activations.publish(target, None if self._journal.held else origin)
+        static.lead(self.layout, target.content_id)
         self.activations.follow(self.state, target)
         self._log("active", target)
 

@@ -52,6 +52,7 @@ class Recovery:
 
     def settle(self, left: Journal, action: str, reason: str, verdict: str = "failed") -> None:
         """Write down what happened and take away what is over."""
+        self._lead_static()
         getattr(self, f"_{action}")(left, reason, verdict)
         self.activations.follow(self.state, self.state.active)
         deadman.disarm(self.state.layout, self.activations.systemd)
@@ -63,14 +64,12 @@ class Recovery:
         self._close(verdict, left.target, reason)
         if not left.held:
             self.activations.kill_web(left.target)
-        self._publish_static()
 
     def _revert(self, left: Journal, reason: str, _verdict: str) -> None:
         self._close("rolled_back", left.target, reason)
         if left.origin is not None:
             # Requests that were led to it wait at its socket, until it is up again if need be.
             self._drain(left.target, max(_ANSWERS, left.policy.get("drain", 0)))
-        self._publish_static()
 
     def _forward(self, left: Journal, reason: str, _verdict: str) -> None:
         self._close("active", left.target, reason)
@@ -91,11 +90,11 @@ class Recovery:
         if ref.activation in self.activations.systemd.activations():
             self.activations.drain(ref, seconds)
 
-    def _publish_static(self) -> None:
-        """Have the files of what is live again where the other release has some of the same name."""
+    def _lead_static(self) -> None:
+        """Have the files of what is live where the other release has some of the same name."""
         active = self.state.active
         if active is not None and os.path.isdir(self.state.layout.tree(active.content_id)):
-            static.publish(self.state.layout, active.content_id)
+            static.lead(self.state.layout, active.content_id)
 
     def _start(self, ref: Ref, secrets: dict[str, str] | None = None) -> None:
         stored = self.state.stored(ref.release)

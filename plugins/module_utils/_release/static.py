@@ -19,13 +19,18 @@ from . import files
 
 
 def publish(layout: Layout, content_id: str) -> None:
-    """Have a tree's static files in both places, before it goes live."""
+    """Have a tree's static files in both places, before it goes live; until then a name of the live release is its."""
     source = f"{layout.tree(content_id)}/static"
-    _link_all(source, layout.static, replace=True)
+    _link_all(source, layout.static, replace=False)
     _link_all(source, layout.served(content_id), replace=True)
     for other in files.names(layout.trees, DIGEST):
         if other != content_id:
             _link_all(f"{layout.tree(other)}/static", layout.served(content_id), replace=False)
+
+
+def lead(layout: Layout, content_id: str) -> None:
+    """Have the union show the files of this tree, which is live, where another one has the same name."""
+    _link_all(f"{layout.tree(content_id)}/static", layout.static, replace=True)
 
 
 def prune(layout: Layout) -> None:

@@ -110,6 +110,8 @@ def assert_whole(host: Host, *releases: str, unconfirmed: int = 0) -> None:
     assert os.readlink(host.layout.web_socket) == f"{number}/web.sock"
     assert os.readlink(host.layout.previous_socket) == f"{number}/web.sock"
     assert os.readlink(host.layout.current) == f"trees/{state.active.content_id}"
+    tree = host.layout.tree(state.active.content_id)
+    assert files.read(f"{host.layout.static}/site.css") == files.read(f"{tree}/static/site.css")
     assert Systemd(host.layout, host).activations() == [number]
     assert list(host.webs) == [number]
     assert health.ask(host.layout.web_socket, CHECK).body == f"activation {number}"

@@ -196,19 +196,23 @@ def test_evidence_that_can_not_be_had_does_not_stop_the_undoing(host: Host, want
     assert_whole(host, wanted["1.0"].release_id)
 
 
-@pytest.mark.parametrize("when", ["health", "after the flip"])
-def test_the_static_files_of_what_stays_live_are_there_again(
-    host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
+def test_a_static_file_changes_with_the_flip_and_not_before(host: Host, wanted: dict[str, Desired]) -> None:
     release(host, wanted["1.0"])
-    if when == "health":
-        host.respond = lambda _number: answer(500)
-        with pytest.raises(ReleaseFailed):
-            release(host, wanted["2.0"])
-    else:
-        interrupt(host, wanted["2.0"], "watch", monkeypatch)
-        recover(host)
-    assert files.read(f"{host.layout.static}/site.css") == b"1.0"
+    shown: set[tuple[str, bytes | None]] = set()
+
+    def look(_argv: t.Sequence[str]) -> None:
+        live = health.ask(host.layout.web_socket, CHECK).body
+        shown.add((live, files.read(f"{host.layout.static}/site.css")))
+
+    host.before = look
+    host.respond = lambda _number: answer(500)
+    with pytest.raises(ReleaseFailed):
+        release(host, wanted["2.0"])
+    assert {text for _live, text in shown} == {b"1.0"}
+    shown.clear()
+    host.respond = lambda number: answer(200, f"activation {number}")
+    release(host, wanted["2.0"])
+    assert shown == {("activation 1", b"1.0"), ("activation 3", b"2.0")}
 
 
 # Refusals.

@@ -32,6 +32,11 @@ def trees(layout: Layout) -> Layout:
     return layout
 
 
+def go_live(layout: Layout, content_id: str) -> None:
+    static.publish(layout, content_id)
+    static.lead(layout, content_id)
+
+
 def seen(folder: str) -> dict[str, str]:
     paths = (path for path in Path(folder).rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_text("utf-8") for path in paths}
@@ -49,10 +54,16 @@ def test_the_union_has_all_files_and_those_of_the_last_release_where_two_have_on
     trees: Layout, order: tuple[str, ...]
 ) -> None:
     for content_id in order:
-        static.publish(trees, content_id)
+        go_live(trees, content_id)
     found = seen(trees.static)
     assert set(found) == {name for content_id in order for name in TREES[content_id]}
     assert {name: found[name] for name in TREES[order[-1]]} == TREES[order[-1]]
+
+
+def test_before_it_is_live_a_release_adds_its_files_and_changes_none_of_the_live_one(trees: Layout) -> None:
+    go_live(trees, ONE)
+    static.publish(trees, TWO)
+    assert seen(trees.static) == {**TREES[TWO], **TREES[ONE]}
 
 
 @pytest.mark.parametrize("content_id", [ONE, TWO, THREE])
@@ -65,7 +76,7 @@ def test_an_app_sees_its_own_files_and_those_of_the_others_beside_them(trees: La
 
 def test_no_file_is_copied_and_none_is_written_to(trees: Layout) -> None:
     for content_id in (ONE, TWO, ONE):
-        static.publish(trees, content_id)
+        go_live(trees, content_id)
     assert os.path.samefile(f"{trees.tree(ONE)}/static/site.css", f"{trees.static}/site.css")
     assert {content_id: seen(f"{trees.tree(content_id)}/static") for content_id in (ONE, TWO)} == {
         content_id: TREES[content_id] for content_id in (ONE, TWO)
@@ -93,7 +104,7 @@ def test_a_name_of_a_tree_that_went_is_that_of_another_one_first_of_what_is_live
     os.makedirs(f"{trees.tree(THREE)}/static")
     Path(trees.tree(THREE), "static/site.css").write_text("three", "utf-8")
     for content_id in (TWO if active == ONE else ONE, active, THREE):
-        static.publish(trees, content_id)
+        go_live(trees, content_id)
     os.symlink(f"trees/{active}", trees.current)
     os.rename(trees.tree(THREE), f"{trees.trees}/.trash-{THREE}")
     static.prune(trees)
@@ -102,8 +113,8 @@ def test_a_name_of_a_tree_that_went_is_that_of_another_one_first_of_what_is_live
 
 def test_the_rest_of_a_crash_does_not_stop_it(trees: Layout) -> None:
     static.publish(trees, ONE)
-    Path(trees.static, "site.css.new").write_text("", "utf-8")
-    static.publish(trees, TWO)
+    Path(f"{trees.static}.new").write_text("", "utf-8")
+    go_live(trees, TWO)
     assert seen(trees.static)["site.css"] == "two"
 
 
@@ -118,7 +129,7 @@ def test_a_strict_umask_hides_nothing_from_the_proxy(trees: Layout) -> None:
 
 
 def test_a_crash_at_any_link_leaves_each_name_one_whole_file(trees: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    static.publish(trees, ONE)
+    go_live(trees, ONE)
     link, count = os.link, [0]
 
     def links(source: str, path: str, **more: t.Any) -> None:
@@ -131,7 +142,7 @@ def test_a_crash_at_any_link_leaves_each_name_one_whole_file(trees: Layout, monk
     for at in range(1, 100):
         count[0] = at
         try:
-            static.publish(trees, TWO)
+            go_live(trees, TWO)
         except KeyboardInterrupt:
             assert set(TREES[ONE]) <= set(seen(trees.static))
             assert seen(trees.static)["site.css"] in {"one", "two"}
