@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs on a host, as root: measures a start of the app, or a rollback of it, and prints seconds as JSON.
 
-python3 on_host.py start APP COUNT     units of the live activation under another number, until COUNT good answers
-python3 on_host.py rollback APP TO     what an operator types
-python3 on_host.py parts APP           what both consist of
+python3 on_host.py start APP COUNT PATH  units of the live activation under another number, until COUNT good answers
+python3 on_host.py rollback APP TO       what an operator types
+python3 on_host.py parts APP             what both consist of
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Connection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def is_good(path: str) -> bool:
-    connection = Connection(path)
+def is_good(web_socket: str, path: str) -> bool:
+    connection = Connection(web_socket)
     try:
         headers = {"Host": "rig.example.org", "X-Forwarded-Proto": "https", "Connection": "close"}
-        connection.request("GET", "/health/", headers=headers)
+        connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         response.read()
         return response.status == 200
@@ -55,12 +55,12 @@ def is_good(path: str) -> bool:
         connection.close()
 
 
-def wait_until_good(path: str, count: int) -> None:
+def wait_until_good(web_socket: str, path: str, count: int) -> None:
     good, deadline = 0, time.monotonic() + DEADLINE
     while good < count:
         if time.monotonic() > deadline:
             sys.exit("the app does not answer")
-        good = good + 1 if is_good(path) else 0
+        good = good + 1 if is_good(web_socket, path) else 0
         if not good:
             time.sleep(PAUSE)
 
@@ -103,7 +103,7 @@ def remove_units(app: str) -> None:
     run("systemctl", "daemon-reload")
 
 
-def start(app: str, count: str) -> dict[str, float]:
+def start(app: str, count: str, path: str) -> dict[str, float]:
     """Measure what no switch can be faster than: systemd starts the same units, and they become healthy."""
     names = copy_units(app, int(str(status(app)["activation"])))
     try:
@@ -111,7 +111,7 @@ def start(app: str, count: str) -> dict[str, float]:
         begin = time.monotonic()
         run("systemctl", "start", *names)
         started = time.monotonic()
-        wait_until_good(f"/run/containerless/{app}/{NUMBER}/web.sock", int(count))
+        wait_until_good(f"/run/containerless/{app}/{NUMBER}/web.sock", path, int(count))
         return {"seconds": time.monotonic() - begin, "systemctl start": started - begin}
     finally:
         with contextlib.suppress(subprocess.CalledProcessError):

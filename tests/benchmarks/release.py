@@ -77,7 +77,8 @@ SECTIONS = {
         "Rollback",
         "A bare start is `systemctl start` of the same units, text and drop-ins, until two good answers in a row"
         " on the private socket. A rollback does that too, and flips. Bars: 1.25 times the start on the host,"
-        " twice the start and 2 s for the playbook.",
+        " twice the start and 2 s for the playbook. The app of the rig is as small as one can be; the site is what"
+        " `wagtail start` makes, with two workers and SQLite.",
         _rollback,
     ),
     "requests": Section(

@@ -121,6 +121,6 @@ def test_a_section_without_rows_holds_nothing() -> None:
 
 def test_a_rollback_is_held_against_the_bare_start() -> None:
     outcome = Outcome()
-    add(outcome, [{"seconds": 1.0}, {"seconds": 1.2}], [{"seconds": 1.1}, {"seconds": 1.3}], [4.0, 4.6])
+    add("an app", outcome, [{"seconds": 1.0}, {"seconds": 1.2}], [{"seconds": 1.1}, {"seconds": 1.3}], [4.0, 4.6])
     assert [row.held for row in outcome.rows] == [True]
     assert [(count.measured, str(count.bar), count.held) for count in outcome.counts] == [(4.3, "<= 4.2", False)]
