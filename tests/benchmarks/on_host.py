@@ -121,7 +121,7 @@ def start(app: str, count: str, path: str) -> dict[str, float]:
 
 def rollback(app: str, to: str) -> dict[str, float]:
     begin = time.monotonic()
-    said = run("containerless", "rollback", app, to, "--drain", "0", "--accept-newer-schema")
+    said = run("containerless", "rollback", app, to, "--drain", "0")
     found = {"seconds": time.monotonic() - begin}
     for line in said.splitlines()[1:]:
         words = line.split()

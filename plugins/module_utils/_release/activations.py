@@ -80,8 +80,7 @@ class Activations:
 
         Also returns a sentence for each peer of the project's settings that the sandbox does not let through.
         """
-        django = stored.manifest["django"]
-        if not django or not django["migrations"]:
+        if not stored.migrations:
             return None, []
         answer = self.layout.activation_answer(ref.activation)
         files.remove(answer)
@@ -102,7 +101,7 @@ class Activations:
                 "; ".join([f"the database does not answer: {said['errors']['default']}", *unreachable])
             )
         applied = [(app, name) for alias, app, name in said["applied"] if alias == "default"]
-        return database.compare(django["migrations"], applied), unreachable
+        return database.compare(stored.migrations, applied), unreachable
 
     def migrate(self, ref: Ref) -> None:
         """Run the pending migrations in the sandbox. Raises with the last lines of their output."""

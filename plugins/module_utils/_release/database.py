@@ -37,10 +37,6 @@ def compare(migrations: list[dict[str, t.Any]], applied: t.Iterable[Migration]) 
     - newer: applied ones that this artifact does not know.
     """
     done = set(applied)
-    known: set[Migration] = set()
-    for item in migrations:
-        known.add((item["app"], item["name"]))
-        known.update((app, name) for app, name in item["replaces"])
     left_out = _left_out(migrations, done)
     pending, risky = [], []
     for item in migrations:
@@ -50,8 +46,17 @@ def compare(migrations: list[dict[str, t.Any]], applied: t.Iterable[Migration]) 
         pending.append(key)
         if done and item["class"] != "expand":
             risky.append((key, item["class"]))
-    newer = sorted(key for key in done - known)
+    newer = sorted(done - known(migrations))
     return Comparison(tuple(pending), tuple(risky), tuple(newer), not done)
+
+
+def known(migrations: t.Iterable[dict[str, t.Any]]) -> set[Migration]:
+    """Return every migration that a manifest names, and those that it squashed."""
+    found: set[Migration] = set()
+    for item in migrations:
+        found.add((item["app"], item["name"]))
+        found.update((app, name) for app, name in item["replaces"])
+    return found
 
 
 def _left_out(migrations: list[dict[str, t.Any]], done: set[Migration]) -> set[Migration]:
@@ -106,4 +111,13 @@ def refuse_newer(comparison: Comparison, accept: bool) -> None:
             f"refused: the database is ahead of that release, which does not know {named};"
             " set app_release_rollback_accept_newer_schema=true if its code works on this schema, or"
             " app_release_rollback_reverse_migrations=true to take them back"
+        )
+
+
+def refuse_pending(comparison: Comparison) -> None:
+    """Raise when the release to go back to needs what was taken back since."""
+    if comparison.pending:
+        named = ", ".join(label(key) for key in comparison.pending)
+        raise Refused(
+            f"refused: the database lacks {named}, which that release needs; release it again instead: that migrates"
         )

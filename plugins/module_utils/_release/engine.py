@@ -207,11 +207,9 @@ class Engine:
             if self.policy.reverse_migrations or self.policy.overlap == "hold":
                 self._hold_and_reverse(stored, target)
             with self._step("start"):
-                # The applied migrations are read while the old code starts; its workers wait for the answer.
+                # The schema is judged while the old code starts; its workers wait for the answer.
                 self.activations.start_web(stored, target)
-                comparison, _ = self.activations.compare(stored, target)
-                if comparison:
-                    database.refuse_newer(comparison, self.policy.accept_newer_schema)
+                self._refuse_other_schema(stored, target)
                 self.activations.start_others(stored, target)
             with self._step("health"):
                 self.activations.healthy(stored, target)
@@ -273,6 +271,22 @@ class Engine:
     def _refuse_risky(self, comparison: database.Comparison | None) -> None:
         if comparison is not None:
             database.refuse_risky(comparison, self.policy.migrations != "expand")
+
+    def _refuse_other_schema(self, stored: Stored, target: Ref) -> None:
+        """Raise when the database is ahead of the code to go back to, or behind it; it is asked only if it may be."""
+        if self._has_its_schema(stored):
+            return
+        comparison, _ = self.activations.compare(stored, target)
+        if comparison:
+            database.refuse_newer(comparison, self.policy.accept_newer_schema)
+            database.refuse_pending(comparison)
+
+    def _has_its_schema(self, stored: Stored) -> bool:
+        """Say whether every release that this host met since knows the very same migrations."""
+        known = database.known(stored.migrations)
+        others = ledger.since_good(self.state.entries, stored.release_id) - {stored.release_id}
+        met = [self.state.stored(other) for other in sorted(others)]
+        return all(other is not None and database.known(other.migrations) == known for other in met)
 
     def _must_hold(self, comparison: database.Comparison | None) -> bool:
         risky = comparison is not None and bool(comparison.risky)

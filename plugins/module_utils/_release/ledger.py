@@ -101,6 +101,12 @@ def states(entries: t.Iterable[Entry]) -> dict[int, Entry]:
     return {entry.activation: entry for entry in entries}
 
 
+def since_good(entries: t.Sequence[Entry], release: str) -> set[str]:
+    """Return every release that this host met after `release` was good for the last time."""
+    last = max((entry.seq for entry in entries if (entry.release, entry.state) == (release, "good")), default=0)
+    return {entry.release for entry in entries if entry.seq > last}
+
+
 def rollback_target(entries: t.Sequence[Entry], active: int) -> Entry | None:
     """Return the last good activation to go back to from `active`, or None.
 

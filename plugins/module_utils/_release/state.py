@@ -39,6 +39,11 @@ class Stored:
         return processes.instances(self.manifest, self.config)
 
     @property
+    def migrations(self) -> list[dict[str, t.Any]]:
+        """Every migration of its code, in the order of the manifest; none without Django."""
+        return t.cast("list[dict[str, t.Any]]", (self.manifest["django"] or {}).get("migrations", []))
+
+    @property
     def timers(self) -> list[str]:
         return sorted(self.manifest["timers"])
 

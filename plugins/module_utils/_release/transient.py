@@ -24,7 +24,8 @@ _BOOLEANS = frozenset({"PrivateTmp", "PrivateUsers", "ProtectControlGroups"})
 #: In the names of units that make the network of an activation.
 _EGRESS = "-egress."
 #: systemd takes an end by SIGINT or SIGTERM for success; a shell says 128 + the signal. SIGHUP is to end the shell too.
-_RUN = 'trap : INT QUIT TERM; "$@"; exit $?'
+#: No `;`: systemd 252 writes `\;` down, and reads just that if it reloads after a unit is made, before it starts.
+_RUN = 'trap : INT QUIT TERM\n"$@"\nexit $?'
 
 
 def properties(texts: t.Iterable[str], activation: int | str) -> list[str]:

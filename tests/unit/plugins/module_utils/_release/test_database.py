@@ -95,3 +95,9 @@ def test_backwards(newer: str, known: str, calls: list[tuple[str, str]]) -> None
 
     migrations = [{"app": app, "name": name, "replaces": [], "class": "expand"} for app, name in keys(known)]
     assert database.backwards(keys(newer), migrations) == calls
+
+
+def test_a_database_that_is_behind_is_refused_by_name() -> None:
+    database.refuse_pending(database.compare([migration("0001")], names("0001")))
+    with pytest.raises(database.Refused, match=r"the database lacks shop\.0002"):
+        database.refuse_pending(database.compare([migration("0001"), migration("0002")], names("0001")))

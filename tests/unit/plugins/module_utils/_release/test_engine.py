@@ -268,6 +268,33 @@ def test_a_way_back_that_was_refused_can_be_accepted_afterwards(host: Host, want
     assert rollback(host, accept_newer_schema=True).release == wanted["1.0"].release_id
 
 
+def asked_for_the_schema(host: Host, activation: int) -> bool:
+    return any(f"task.applied@{activation}" in " ".join(call) for call in host.called("systemctl", "start"))
+
+
+def test_a_way_back_within_one_schema_asks_no_database(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    release(host, desired(artifacts["1.0"], group))
+    release(host, desired(artifacts["1.0"], group, max_exposure="9.0"))
+    host.applied = None
+    assert rollback(host).activation == 3
+    assert not asked_for_the_schema(host, 3)
+
+
+def test_a_schema_that_any_release_since_may_have_changed_is_asked_for(
+    host: Host, artifacts: dict[str, Artifact], group: str
+) -> None:
+    release(host, desired(artifacts["1.0"], group))
+    host.refused["systemctl start .*web@2.socket"] = "it failed once it had migrated"
+    with pytest.raises(ReleaseFailed):
+        release(host, desired(artifacts["2.0"], group))
+    host.refused.clear()
+    release(host, desired(artifacts["1.0"], group, max_exposure="9.0"))
+    assert "shop.0002_grow" in map(".".join, host.applied or [])
+    with pytest.raises(ReleaseFailed, match=r"does not know shop\.0002_grow"):
+        rollback(host)
+    assert asked_for_the_schema(host, 4)
+
+
 ROLLBACKS = [
     (0, "", "no active release"),
     (1, "", "no good release before"),

@@ -112,3 +112,9 @@ TARGETS = [
 def test_rollback_target(story: list[tuple[int, str, str]], active: int, expected: str | None) -> None:
     target = ledger.rollback_target(write(*story), active)
     assert (target.release if target else None) == (f"{expected}-0123456789ab" if expected else None)
+
+
+def test_what_came_after_a_release_was_good_for_the_last_time() -> None:
+    entries = write(*shipped(1, "a", "good"), *shipped(2, "b", "good"), *shipped(3, "a", "good"), *shipped(4, "c"))
+    a, b, c = (f"{name}-0123456789ab" for name in "abc")
+    assert [ledger.since_good(entries, release) for release in (a, b, c)] == [{c}, {a, c}, {a, b, c}]

@@ -629,6 +629,19 @@ def test_going_back_takes_migrations_back_while_nobody_serves(
     assert_whole(host, live)
 
 
+def test_a_release_whose_migrations_were_taken_back_is_released_again_and_not_gone_back_to(
+    host: Host, live: str, wanted: dict[str, Desired]
+) -> None:
+    release(host, wanted["2.0"])
+    host.managed = taking_back(host, 1)
+    rollback(host, reverse_migrations=True)
+    with pytest.raises(ReleaseFailed, match=r"lacks shop\.0002_grow.*release it again"):
+        rollback(host, wanted["2.0"].release_id)
+    assert_whole(host, live)
+    assert release(host, wanted["2.0"]).migrated == ["shop.0002_grow"]
+    assert_whole(host, wanted["2.0"].release_id)
+
+
 def test_a_schema_that_could_not_be_taken_back_leaves_the_newer_release_live(
     host: Host, live: str, wanted: dict[str, Desired]
 ) -> None:
