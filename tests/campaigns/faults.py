@@ -291,7 +291,7 @@ FAULTS = (
         f"{STATE} becomes read-only", during("activated/health", lambda t: t.protect(STATE)), (UNDONE,), "[Rr]ead-only"
     ),
     Fault("/srv is mounted late", late, (DONE,), silent=True),
-    Fault("a release before /srv is mounted", too_early, (REFUSED,), "/srv", silent=True),
+    Fault("a release before /srv is mounted", too_early, (REFUSED,), "is not there, though", silent=True),
     Fault(
         "a boot with /srv read-only",
         reboot_with(lambda t: protect_at_boot(t, "/srv")),

@@ -123,6 +123,8 @@ class Engine:
     def preflight(self, desired: Desired) -> None:
         """Raise when this host can't take a release, or may not. Writes nothing."""
         live = self.state.stored(self.state.active.release) if self.state.active else None
+        if live is not None:
+            staging.check_mounted(self.layout, live.release_id)
         if live is not None and not self.policy.allow_older:
             plan.refuse_older(live.manifest, desired.manifest)
         staging.preflight(self.layout, desired, self.state.secrets())

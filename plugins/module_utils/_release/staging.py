@@ -83,6 +83,15 @@ def check_writable(layout: Layout) -> None:
             raise ContainerlessError(f"{found} is on a read-only file system; a release writes below {place}")
 
 
+def check_mounted(layout: Layout, live: str) -> None:
+    """Raise when the trees' folder of a host with a release is not there: what is unpacked now would lie below it."""
+    if not os.path.isdir(layout.trees):
+        raise ContainerlessError(
+            f"{layout.trees} is not there, though {live} is live on this host: mount its file system first, or make an"
+            " empty folder of that name if its files are lost"
+        )
+
+
 def check_memory(needed: int, available: int) -> None:
     """Raise when a second instance of what is live would not fit beside it. Both in bytes; 0 is not known."""
     if needed and available and available < needed:

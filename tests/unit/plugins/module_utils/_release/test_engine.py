@@ -324,6 +324,17 @@ def test_a_release_whose_tree_is_gone_is_no_way_back(host: Host, wanted: dict[st
     assert_whole(host, wanted["2.0"].release_id)
 
 
+def test_a_release_waits_for_the_file_system_of_what_is_live(host: Host, wanted: dict[str, Desired]) -> None:
+    release(host, wanted["1.0"])
+    os.rename(host.layout.srv, f"{host.layout.root}/unmounted")
+    with pytest.raises(ContainerlessError, match=r"trees is not there, though 1\.0-\w+ is live.*mount its file system"):
+        release(host, wanted["2.0"])
+    assert not os.path.exists(host.layout.srv)
+    os.rename(f"{host.layout.root}/unmounted", host.layout.srv)
+    release(host, wanted["2.0"])
+    assert_whole(host, wanted["2.0"].release_id)
+
+
 def test_a_failed_restart_does_not_take_a_good_release_out_of_the_way_back(
     host: Host, wanted: dict[str, Desired]
 ) -> None:
