@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import types
 from pathlib import Path
 
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._test import checks
 from ansible_collections.containerless.django.plugins.module_utils._test.checks import Finding
-from ansible_collections.containerless.django.plugins.module_utils._test.probes import escapes, project
+from ansible_collections.containerless.django.plugins.module_utils._test.probes import project
 
 
 def test_each_check_is_made_whatever_became_of_others() -> None:
@@ -54,15 +51,3 @@ def test_own_apps_are_those_of_the_code_that_have_migrations(tmp_path: Path) -> 
         )
     ]
     assert project.own_apps(configs, f"{tmp_path}/venv/lib") == ["store"]
-
-
-def test_an_attempt_that_is_stopped_says_by_what(tmp_path: Path) -> None:
-    places = {"tree": str(tmp_path / "none"), "state": str(tmp_path), "port": 1}
-    done = subprocess.run(
-        [sys.executable, str(escapes.__file__), json.dumps(places)], capture_output=True, text=True, check=True
-    )
-    said = json.loads(done.stdout)
-    assert list(said) == [attempt.__name__ for attempt in escapes.ATTEMPTS]
-    assert (said["write_tree"], said["network"]) == ("ENOENT", "ECONNREFUSED")
-    assert said["execute_state"] == "allowed"
-    assert list(tmp_path.iterdir()) == []
