@@ -228,7 +228,13 @@ FAULTS = (
         extra=PYTEST,
         limit=300,
     ),
-    Fault("nothing: the healthy version, on an emulated machine", "", extra={"app_test_backend": "qemu"}, limit=600),
+    Fault(
+        "nothing: the healthy version, on an emulated machine",
+        "",
+        # A start takes some ten times as long there.
+        extra={"app_test_backend": "qemu", "app_release_health_timeout": 120},
+        limit=600,
+    ),
 )
 
 

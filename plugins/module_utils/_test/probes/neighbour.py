@@ -53,12 +53,17 @@ def make(given: dict[str, t.Any]) -> dict[str, t.Any]:
         os.chmod(given["code"], 0o666)
     _run("ip", "address", "replace", METADATA, "dev", "lo")
     _run("systemctl", "start", "dbus.socket")
+    return facts(given, _service(given))
+
+
+def facts(given: dict[str, t.Any], pid: int) -> dict[str, t.Any]:
+    """Return what the attempts are told."""
     return {
         "state": given["state"],
         "code": given["code"],
         "writable": [given["state"], *WRITABLE],
         "port": given["port"],
-        "pid": _service(given),
+        "pid": pid,
         "foreign": {
             "socket": SOCKET,
             "setuid": SETUID,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._test import escape
-from ansible_collections.containerless.django.plugins.module_utils._test.probes import escapes
+from ansible_collections.containerless.django.plugins.module_utils._test.probes import escapes, neighbour
 
 STRICT: dict[str, t.Any] = {"profile": "strict", "opt_out": [], "unenforced": [], "egress": [], "bind_read_only": []}
 
@@ -36,6 +36,21 @@ def test_an_attempt_that_is_stopped_says_by_what(tmp_path: Path) -> None:
     assert (outcomes["write: own code"], outcomes["tcp: loopback"]) == ("ENOENT", "allowed")
     assert outcomes[f"execute: program in {tmp_path}"] == "allowed"
     assert list(tmp_path.iterdir()) == []
+
+
+GIVEN = {"state": "/s", "code": "/c", "port": 1}
+
+
+def test_the_table_is_as_long_as_the_documents_say() -> None:
+    assert len(escapes.attempts(neighbour.facts(GIVEN, 1))) == 75
+
+
+def test_what_is_meant_names_attempts_of_the_table() -> None:
+    """A name that was changed in the table alone would excuse nothing, or everything."""
+    names = list(escapes.attempts(neighbour.facts(GIVEN, 1)))
+    assert set(names) >= (escape.STANDARD | escape.COMPAT | escape.EGRESS | escape.ROOT_ONLY)
+    for prefix in (*escape.OF_THE_KERNEL, *(name for opened in escape.OPENS.values() for name in opened)):
+        assert any(name.startswith(prefix) for name in names), prefix
 
 
 def test_what_gets_through_only_inside_is_void_or_of_the_kernel() -> None:
