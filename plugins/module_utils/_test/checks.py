@@ -201,9 +201,9 @@ class Checks:
             self.sandbox.outside([*argv, "remove", json.dumps(given)])
 
     def _outside(self, facts: dict[str, t.Any], user: str = "root") -> dict[str, str]:
-        """Make the attempts without any sandbox."""
-        python = f"{self.sandbox.tree}/venv/bin/python"
-        done = self.sandbox.outside([python, "-c", inspect.getsource(escapes), json.dumps(facts)], user)
+        """Make the attempts without any sandbox; root runs nothing of the app's."""
+        python = [sys.executable, "-I"] if user == "root" else [f"{self.sandbox.tree}/venv/bin/python"]
+        done = self.sandbox.outside([*python, "-c", inspect.getsource(escapes), json.dumps(facts)], user)
         return t.cast("dict[str, str]", answer(done)["outcomes"])
 
     def _judged(self, facts: dict[str, t.Any], outside: dict[str, str]) -> Finding:
