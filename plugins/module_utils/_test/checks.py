@@ -209,8 +209,7 @@ class Checks:
     def _judged(self, facts: dict[str, t.Any], outside: dict[str, str]) -> Finding:
         inside = answer(self.sandbox.python(inspect.getsource(escapes), json.dumps(facts)))["outcomes"]
         verdict = escape.judge(inside, outside, escape.meant(self.sandbox.stored.config["sandbox"]))
-        log = json.dumps({"in the sandbox": inside, "outside": outside}, indent=1)
-        return Finding(verdict.passed, f"{verdict}", log)
+        return Finding(verdict.passed, f"{verdict}", escape.log(inside, outside, verdict))
 
     def exposed(self) -> Finding:
         """systemd itself judges the units that run."""

@@ -165,6 +165,13 @@ def judge(inside: Outcomes, outside: Outcomes, is_meant: t.Callable[[str], bool]
     )
 
 
+def log(inside: Outcomes, outside: Outcomes, verdict: Verdict) -> str:
+    """Return each attempt with how it ended: what is to be looked at comes last, where a report shows it."""
+    bad = (*verdict.void, *verdict.escaped)
+    names = [*(name for name in inside if name not in bad), *bad]
+    return "\n".join(f"{name}: {inside[name]}; outside: {outside.get(name, 'not tried')}" for name in names)
+
+
 def controls(user: Outcomes, root: Outcomes) -> dict[str, str]:
     """Return how the attempts end outside: for the app's own user, and for root where only root can."""
     return {name: (root if name in ROOT_ONLY else user)[name] for name in user}

@@ -70,6 +70,11 @@ def test_what_gets_through_is_an_escape_unless_it_is_configured() -> None:
     outside = dict.fromkeys(inside, "allowed")
     verdict = escape.judge(inside, outside, escape.meant(STRICT))
     assert (verdict.passed, verdict.escaped) == (False, ("unix: abstract", "write: /etc"))
+    assert escape.log(inside, outside, verdict).splitlines() == [
+        "proc: uptime: ENOENT; outside: allowed",
+        "unix: abstract: allowed; outside: allowed",
+        "write: /etc: allowed; outside: allowed",
+    ]
     verdict = escape.judge(inside, outside, escape.meant({**STRICT, "profile": "standard"}))
     assert (verdict.escaped, verdict.meant) == (("write: /etc",), ("unix: abstract",))
 
