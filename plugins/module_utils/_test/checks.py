@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from .._artifact import procfile
 from .._artifact.processes import command
 from .._core.errors import ContainerlessError
-from .._release import evidence, exposure
+from .._release import evidence, exposure, processes
 from .._release.activations import Activations
 from .._release.systemd import UnitState
 from . import escape, overlay, site
@@ -26,6 +26,8 @@ from .probes import escapes, neighbour, project
 #: Lines of a log that a report shows.
 LINES = 60
 LEVELS = ("WARNING", "ERROR", "CRITICAL")
+#: Default of app_test_command.
+DJANGOS = "python manage.py test --noinput"
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Checks:
             ("escape suite", self.suite) if self.wanted.level == "full" else ("sandbox probes", self.probes),
             ("exposure", self.exposed),
             *((f"smoke: {text}", functools.partial(self.smoke, text)) for text in self.wanted.smoke),
-            *([("tests", self.tests)] if self.wanted.tests else []),
+            *([("tests", self.tests)] if self._has_tests else []),
             ("processes stay up", self.running),
         ]
 
@@ -228,7 +230,7 @@ class Checks:
         """The project's own tests pass in the sandbox, with what they need laid over the release."""
         wanted, sandbox = t.cast("Tests", self.wanted.tests), self.sandbox
         with overlay.Overlay(sandbox.layout, sandbox.stored.content_id).placed(wanted.overlay, wanted.sha256) as placed:
-            argv = overlay.argv(words("app_test_command", wanted.command, sandbox.tree), placed)
+            argv = overlay.argv(self._tests_argv(wanted.command), placed)
             patient = replace(sandbox, timeout=wanted.timeout)
             done = patient.run(argv, placed.texts)
         said = f"with {placed.summary} beside the artifact"
@@ -242,6 +244,18 @@ class Checks:
         log = self._journal(*bad) if bad else ""
         said = "; ".join(f"{unit} {why}" for unit, why in bad.items())
         return Finding(not bad, said or f"each for {self.wanted.settle} s without a restart", log)
+
+    @property
+    def _has_tests(self) -> bool:
+        """Django's own command says nothing of a project that is none of Django's."""
+        wanted = self.wanted.tests
+        return wanted is not None and (self.sandbox.is_django or wanted.command != DJANGOS)
+
+    def _tests_argv(self, command: str) -> list[str]:
+        if command == DJANGOS:
+            # Wherever manage.py stands, and without one too.
+            return [*processes.manage(self.sandbox.stored.manifest, self.sandbox.tree), *command.split()[2:]]
+        return words("app_test_command", command, self.sandbox.tree)
 
     # What the checks share.
 

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import types
+import typing as t
 from pathlib import Path
 
+import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._test import checks
 from ansible_collections.containerless.django.plugins.module_utils._test.checks import Finding
@@ -51,3 +53,34 @@ def test_own_apps_are_those_of_the_code_that_have_migrations(tmp_path: Path) -> 
         )
     ]
     assert project.own_apps(configs, f"{tmp_path}/venv/lib") == ["store"]
+
+
+TREE = "/tree"
+PYTHON = f"{TREE}/venv/bin/python"
+#: What an artifact says of Django, the command, and what is started; None: there is no check.
+TESTS = [
+    ({"manage": "manage.py"}, checks.DJANGOS, [PYTHON, f"{TREE}/manage.py", "test", "--noinput"]),
+    ({"manage": None}, checks.DJANGOS, [PYTHON, "-m", "django", "test", "--noinput"]),
+    (None, checks.DJANGOS, None),
+    (None, "python -m pytest -q", [PYTHON, "-m", "pytest", "-q"]),
+    ({"manage": "manage.py"}, "", None),
+]
+
+
+@pytest.mark.parametrize(("django", "command", "argv"), TESTS)
+def test_how_the_projects_own_tests_are_started(
+    django: dict[str, t.Any] | None, command: str, argv: list[str] | None
+) -> None:
+    stored = types.SimpleNamespace(manifest={"project": "shop", "django": django})
+    sandbox: t.Any = types.SimpleNamespace(stored=stored, tree=TREE, is_django=bool(django))
+    given = {"smoke": [], "paths": [], "fail_level": "ERROR", "settle": 1, "level": "full"}
+    more = {"tests": command, "overlay": "/x.tar", "overlay_sha256": "", "tests_timeout": 1}
+    made = checks.Checks(sandbox, t.cast("t.Any", None), checks.Wanted.of({**given, **more}))
+    assert ("tests" in dict(made.steps())) is (argv is not None)
+    if argv:
+        assert made._tests_argv(command) == argv
+
+
+def test_tests_need_their_overlay() -> None:
+    with pytest.raises(ContainerlessError, match="tests needs an overlay"):
+        checks.Wanted.of({"tests": checks.DJANGOS, "overlay": None})
