@@ -215,6 +215,7 @@ ABLATIONS = {
             "unix: other app",
         },
     ),
+    ("TemporaryFileSystem=",): ("", {f"read: /dev/shm/{OTHER}/secret", f"write: /run/{OTHER}"}),
     ("InaccessiblePaths=",): ("", {f"read: /etc/containerless/{OTHER}/secret"}),
     ("TemporaryFileSystem=/dev/shm",): ("read: ", {f"read: /dev/shm/{OTHER}/secret"}),
     ("ProtectHome=",): ("read: ", {f"read: /home/{OTHER}/secret"}),
