@@ -48,6 +48,7 @@ class ActionModule(StoreAction):
             },
         },
         "config": {"type": "dict", "required": True},
+        "overlay": {"type": "str", "default": ""},
         "reports": {"type": "list", "elements": "path", "default": []},
         "valid_for": {"type": "int", "default": 90},
         "signing_key": {"type": "path", "default": ""},
@@ -97,5 +98,6 @@ def _record(args: Args) -> dict[str, t.Any]:
         "checks": args["checks"],
         "time": now,
         "expires": _tested.later(now, args["valid_for"]),
+        **({"overlay": args["overlay"]} if args["overlay"] else {}),
     }
     return t.cast("dict[str, t.Any]", schemas.check("test-record", record, "test record"))

@@ -34,6 +34,11 @@ options:
     type: str
     choices: [checks, begin, end]
     default: checks
+  level:
+    description: With O(phase=checks), V(full) makes all attempts to leave the sandbox, and V(default) a few.
+    type: str
+    choices: [default, full]
+    default: default
   only:
     description: With O(phase=checks), names of checks that are made. All of them when empty.
     type: list
@@ -56,6 +61,23 @@ options:
     type: list
     elements: str
     default: []
+  tests:
+    description: >-
+      Command that runs the project's own tests, by the rules of O(smoke), with O(overlay) laid over the release. Empty
+      for none.
+    type: str
+    default: ""
+  tests_timeout:
+    description: Seconds that O(tests) may take.
+    type: int
+    default: 600
+  overlay:
+    description: File on the host that M(containerless.django.test_overlay) made for the artifact that is live.
+    type: path
+  overlay_sha256:
+    description: Its SHA-256, in hex. A file that has another one is not used.
+    type: str
+    default: ""
   fail_level:
     description: Level of C(manage.py check --deploy) from which on a message is a failure.
     type: str
@@ -114,10 +136,15 @@ from ..module_utils._test.commands import Sandbox
 SPEC = {
     "name": {"type": "str", "required": True},
     "phase": {"type": "str", "choices": ["checks", "begin", "end"], "default": "checks"},
+    "level": {"type": "str", "choices": ["default", "full"], "default": "default"},
     "only": {"type": "list", "elements": "str", "default": []},
     "data": {"type": "list", "elements": "str", "default": []},
     "smoke": {"type": "list", "elements": "str", "default": []},
     "paths": {"type": "list", "elements": "str", "default": []},
+    "tests": {"type": "str", "default": ""},
+    "tests_timeout": {"type": "int", "default": 600},
+    "overlay": {"type": "path"},
+    "overlay_sha256": {"type": "str", "default": ""},
     "fail_level": {"type": "str", "choices": list(checks.LEVELS), "default": "ERROR"},
     "settle": {"type": "int", "default": 10},
     "timeout": {"type": "int", "default": 120},
@@ -133,8 +160,7 @@ def main() -> None:
         layout = Layout(given["name"])
         activations = Activations(layout, Systemd(layout))
         sandbox = Sandbox.of(layout, given["timeout"])
-        wanted = checks.Wanted(tuple(given["smoke"]), tuple(given["paths"]), given["fail_level"], given["settle"])
-        found = checks.Checks(sandbox, activations, wanted)
+        found = checks.Checks(sandbox, activations, checks.Wanted.of(given))
         if given["phase"] == "begin":
             steps = trial.begin(sandbox, activations, given["data"])
         elif given["phase"] == "end":

@@ -91,6 +91,10 @@ options:
         the settings module, the sandbox without its limits, and processes that do not run.
     type: dict
     required: true
+  overlay:
+    description: SHA-256 of the test overlay with which the project's own tests ran, in hex. Empty when they did not.
+    type: str
+    default: ""
   reports:
     description: Files on the control node that are put beside the record, C(.html) and C(.xml).
     type: list

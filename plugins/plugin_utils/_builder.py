@@ -222,8 +222,8 @@ def write_bundle(dest: Path, project: Project, parts: Parts, told: dict[str, t.A
     documents = {
         "inputs.json": canonical.dumps(told),
         "lock": project.lock_bytes,
-        "requirements.txt": _requirements(parts.wheels),
-        **{f"build/{name}/requirements.txt": _requirements(needs) for name, needs in parts.build_requires.items()},
+        "requirements.txt": requirements(parts.wheels),
+        **{f"build/{name}/requirements.txt": requirements(needs) for name, needs in parts.build_requires.items()},
     }
     files = {
         "app.tar": folder / "app.tar",
@@ -244,7 +244,7 @@ def write_bundle(dest: Path, project: Project, parts: Parts, told: dict[str, t.A
             bundle.add(path, name, filter=_executable if name == "uv" else None)
 
 
-def _requirements(wheels: Iterable[Wheel]) -> bytes:
+def requirements(wheels: Iterable[Wheel]) -> bytes:
     return "".join(f"{wheel.pin.name}=={wheel.pin.version} --hash=sha256:{wheel.sha256}\n" for wheel in wheels).encode()
 
 

@@ -47,7 +47,7 @@ _LARGEST_PYPROJECT = 1 << 20
 #: Bytes of an unpacked sdist that are read through to find its pyproject.toml.
 _LARGEST_SDIST = 4 << 30
 #: Of the platforms that uv 0.13 can resolve for: manylinux_2_40 and older.
-_NEWEST_GLIBC = 40
+NEWEST_GLIBC = 40
 _REFUSED = re.compile(r"\b(401|403) (Unauthorized|Forbidden)")
 _UNDATED = "is missing an upload date"
 
@@ -244,7 +244,7 @@ class Resolver:
     def _uv(self, options: list[str], env: dict[str, str], wanted: list[str]) -> tuple[int, str, str]:
         argv = [str(_builder.find_uv()), "--color", "never", "pip", "compile", *options]
         argv += ["--only-binary", ":all:", "--generate-hashes", "--no-annotate", "--no-header", "--no-emit-options"]
-        argv += ["--python-platform", f"{self.platform.machine}-manylinux_2_{min(self.platform.glibc, _NEWEST_GLIBC)}"]
+        argv += ["--python-platform", f"{self.platform.machine}-manylinux_2_{min(self.platform.glibc, NEWEST_GLIBC)}"]
         argv += ["--python-version", self.platform.full, "--python", sys.executable, "-"]
         kept = {key: value for key, value in os.environ.items() if not key.startswith("UV_") or key == "UV_CACHE_DIR"}
         done = subprocess.run(

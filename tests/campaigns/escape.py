@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...plugins.module_utils._test.escape import EGRESS
 from ...tools import bootstrap
 from ..benchmarks.figures import Bar
 from ..escape import Suite, escaped, void
@@ -55,7 +56,7 @@ VARIANTS = (
         "a named peer",
         {"app_sandbox_egress": ["redis.internal:6379"]},
         (1, 2),
-        frozenset({"socket: AF_INET, UDP", "tcp: listen"}),
+        EGRESS,
     ),
 )
 

@@ -9,6 +9,7 @@ library, a module that the lock does not hold) is put there, so that the build i
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...plugins.module_utils._test.probes.neighbour import NAME as OTHERS
 from ...tools import bootstrap
 from ..benchmarks import index, table
 from ..fixtures.history import checkout, git
@@ -34,6 +36,7 @@ from .report import Progress, Row
 PAGE = bootstrap.ROOT / "docs/benchmarks/faults.md"
 FOLDER = bootstrap.CACHE / "campaigns/faults"
 SOURCE, REPORTS = FOLDER / "shop", FOLDER / "reports"
+TESTS = bootstrap.ROOT / "tests/fixtures/shop/tested"
 DOMAIN = "shop.example.org"
 TITLE = "Faults before a release"
 INTRODUCTION = """\
@@ -56,6 +59,8 @@ class Fault:
     level: str = "default"
     tag: str = "v1"
     extra: Mapping[str, Any] = field(default_factory=dict)
+    #: Seconds that the test of a healthy version may take.
+    limit: int = 0
 
 
 def _prepend(path: str, text: str) -> Edit:
@@ -96,11 +101,43 @@ def _unique(repo: Path) -> None:
     )
 
 
+def _tested(repo: Path) -> None:
+    """Give the project tests of its own, for pytest, which are none of its artifact."""
+    shutil.copytree(TESTS, repo, dirs_exist_ok=True)
+    with (repo / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[tool.containerless]\nexclude = ["**/tests", "pytest.ini", "requirements-dev.*"]\n')
+
+
+def _gives_away(repo: Path) -> None:
+    """Let an order fill the shelf."""
+    _tested(repo)
+    _replace("store/forms.py", 'F("stock") - order', 'F("stock") + order')(repo)
+
+
 FRONT = "    return _storefront(request, OrderForm(), 200)"
 #: What is on the builder and neither in the lock nor on a host.
 LIBRARY, MODULE = "libtariff.so.1", "tariff"
+PYTEST = {"app_test_command": "python -m pytest", "app_test_lock": "requirements-dev.txt"}
+#: A task file that opens what belongs to others to all services of a machine: nothing of it shows until it is there.
+OPENING = FOLDER / "open.yml"
+OPENED = [
+    {
+        "name": "Make the folder",
+        "become": True,
+        "ansible.builtin.file": {"path": "/etc/systemd/system/service.d", "state": "directory", "mode": "0755"},
+    },
+    {
+        "name": "Open a folder to all services",
+        "become": True,
+        "ansible.builtin.copy": {
+            "dest": "/etc/systemd/system/service.d/90-open.conf",
+            "content": f"[Service]\nBindReadOnlyPaths=-/srv/containerless/{OTHERS}\n",
+            "mode": "0644",
+        },
+    },
+]
 FAULTS = (
-    Fault("nothing: the healthy version", ""),
+    Fault("nothing: the healthy version", "", limit=60),
     Fault(
         "a system library is missing",
         "release: verify",
@@ -175,7 +212,29 @@ FAULTS = (
         tag="v4",
         extra={"app_release_migrations": "accept"},
     ),
-    Fault("nothing: the healthy version, and a healthy one before it", "", level="full", tag="v2"),
+    Fault("a test of the project fails", "tests", _gives_away, level="full", extra=PYTEST),
+    Fault(
+        "the host opens another app's folder to all services",
+        "escape suite",
+        level="full",
+        extra={"app_test_prepare": str(OPENING)},
+    ),
+    Fault(
+        "nothing: the healthy version, and a healthy one before it",
+        "",
+        _tested,
+        level="full",
+        tag="v2",
+        extra=PYTEST,
+        limit=300,
+    ),
+    Fault(
+        "nothing: the healthy version, on an emulated machine",
+        "",
+        # A start takes some ten times as long there.
+        extra={"app_test_backend": "qemu", "app_release_health_timeout": 120},
+        limit=600,
+    ),
 )
 
 
@@ -258,6 +317,7 @@ def prepare(inventory: Path) -> None:
     builder = Host("faults-build", "shop", DOMAIN, made["faults-build"])
     builder.sh(f'cd "$(dirname "$(readlink -f /lib/*-linux-gnu/libz.so.1)")"; cp "$(readlink -f libz.so.1)" {LIBRARY}')
     builder.put(b"", f"/usr/lib/python3/dist-packages/{MODULE}.py")
+    OPENING.write_text(json.dumps(OPENED), encoding="utf-8")
     plant(FAULTS[0])
     play("containerless.django.build", inventory, {}).check()
     play("containerless.django.upload", inventory, {"app_upload_require_test_record": False}).check()
@@ -296,9 +356,8 @@ def rows(found: Sequence[Caught]) -> list[Row]:
         ),
         Row("healthy versions refused", len(healthy), sum(bool(each.step) for each in healthy)),
         *(
-            Row(f"test of a healthy version, {each.fault.level}", 1, each.seconds, report.Bar(limit), "s")
+            Row(f"{each.fault.what}, {each.fault.level}", 1, each.seconds, report.Bar(each.fault.limit), "s")
             for each in healthy
-            for limit in ([60] if each.fault.level == "default" else [300])
         ),
     ]
 
@@ -313,11 +372,11 @@ def write(found: Sequence[Caught]) -> None:
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "cores": str(os.cpu_count()),
         "load at the end": f"{os.getloadavg()[0]:.1f}",
-        "kernel, machines": f"{platform.release()}, systemd-nspawn, Debian 12",
+        "kernel, machines": f"{platform.release()}, systemd-nspawn and QEMU without KVM, Debian 12",
     }
     measured = table.two_columns(("measured with", ""), facts)
     body = "\n".join((markdown(found), report.markdown(rows(found)), measured))
-    report.write(PAGE, TITLE, INTRODUCTION, "Ten faults, one by one", body)
+    report.write(PAGE, TITLE, INTRODUCTION, "Twelve faults, one by one", body)
     index.write()
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shlex
 import uuid
@@ -13,45 +14,34 @@ from typing import TYPE_CHECKING, Any
 
 from ...plugins.module_utils._core.names import Layout
 from ...plugins.module_utils._release import transient
+from ...plugins.module_utils._test.escape import ALLOWED, PORT, controls
+from ...plugins.module_utils._test.probes import escapes, neighbour
 
 if TYPE_CHECKING:
     from ..rig import Host
 
-HERE = Path(__file__).resolve().parent
-APP_FOLDER = HERE.parent / "integration/sandbox/app"
-NEIGHBOUR, PROBES, FOREIGN, CENSUS = (
-    HERE / "neighbour.sh",
-    APP_FOLDER / "probes.py",
-    APP_FOLDER / "foreign.py",
-    HERE / "census.py",
-)
-PORT = 9999
-#: Refused to the app's user outside as well; the control is root.
-ROOT_ONLY = frozenset({"read: /etc/shadow"})
-ALLOWED = "allowed"
-_PLACES = [f"/{place}/containerless/other" for place in ("srv", "var/lib", "etc")]
-_PLACES += [f"/{place}/other" for place in ("opt", "home", "mnt", "run", "dev/shm")]
+CENSUS = Path(__file__).resolve().with_name("census.py").read_text(encoding="utf-8")
+ATTEMPTS = inspect.getsource(escapes)
 #: What starts a process: the attempts are started otherwise.
 _STARTING = ("Restart", "Sockets=", "Kill", "TimeoutStop")
 
 Outcomes = Mapping[str, str]
 
 
-def facts(state: str, code: str, pid: int, port: int = PORT) -> dict[str, Any]:
-    """Return what the attempts have to know of a machine that neighbour.sh prepared."""
-    return {
-        "state": state,
-        "code": code,
-        "writable": [state, "/tmp", "/var/tmp", "/dev/shm"],
-        "port": port,
-        "pid": pid,
-        "foreign": {
-            "socket": "/run/other/other.sock",
-            "setuid": "/usr/local/other/id",
-            "files": [f"{place}/secret" for place in _PLACES],
-            "folders": [*_PLACES, "/usr/local/other", "/etc/other", "/dev/mqueue"],
-        },
-    }
+def make(state: str, code: str, port: int = PORT) -> str:
+    """Return the command that makes what belongs to others, and prints what the attempts are told of it."""
+    return _neighbour("make", state, code, port)
+
+
+def remove(state: str, code: str, port: int = PORT) -> str:
+    """Return the command that takes it away."""
+    return _neighbour("remove", state, code, port)
+
+
+def _neighbour(what: str, state: str, code: str, port: int) -> str:
+    source = inspect.getsource(neighbour)
+    given = {"source": source, "state": state, "code": code, "port": port}
+    return shlex.join(["/usr/bin/python3", "-c", source, what, json.dumps(given)])
 
 
 def escaped(inside: Outcomes) -> list[str]:
@@ -61,7 +51,8 @@ def escaped(inside: Outcomes) -> list[str]:
 
 def void(inside: Outcomes, user: Outcomes, root: Outcomes) -> list[str]:
     """Return the attempts whose refusal proves nothing: outside they do not get through either."""
-    return sorted(name for name in inside if (root if name in ROOT_ONLY else user).get(name) != ALLOWED)
+    known = controls(user, root)
+    return sorted(name for name in inside if known.get(name) != ALLOWED)
 
 
 class Suite:
@@ -72,12 +63,8 @@ class Suite:
         live = json.loads(host.sh(f"containerless status {host.app} --json").stdout)[0]
         self.activation: int = live["activation"]
         self.tree = self.layout.tree(live["content_id"])
-        host.put(FOREIGN.read_bytes(), "/usr/local/lib/foreign.py")
         code = f"{self.tree}/app/open_to_all"
-        arguments = shlex.join(["/usr/local/lib/foreign.py", str(PORT), code])
-        host.sh(f"sh -s {arguments}", stdin=NEIGHBOUR.read_bytes())
-        pid = int(host.sh("systemctl show --property=MainPID --value foreign.service").stdout)
-        self.facts = facts(self.layout.data, code, pid)
+        self.facts: dict[str, Any] = json.loads(host.sh(make(self.layout.data, code)).stdout)
 
     def texts(self, process: str = "web") -> list[str]:
         """Return the text of a process's unit, without what starts it, and that of its sandbox."""
@@ -85,9 +72,9 @@ class Suite:
         text, sandbox = (self.host.sh(f"cat {name}").stdout for name in (unit, f"{unit}.d/50-sandbox.conf"))
         return ["\n".join(line for line in text.split("\n") if not line.startswith(_STARTING)), sandbox]
 
-    def run(self, program: Path, *arguments: str, texts: Sequence[str] = ()) -> dict[str, Any]:
+    def run(self, program: str, *arguments: str, texts: Sequence[str] = ()) -> dict[str, Any]:
         """Run a program in the sandbox of the app, by the app's Python, and return what it printed."""
-        command = [f"{self.tree}/venv/bin/python", "-c", program.read_text(encoding="utf-8"), *arguments]
+        command = [f"{self.tree}/venv/bin/python", "-c", program, *arguments]
         argv = transient.argv(
             texts or self.texts(),
             command,
@@ -100,13 +87,12 @@ class Suite:
 
     def inside(self, process: str = "web") -> dict[str, str]:
         """Return what became of each attempt in the sandbox of a process."""
-        return dict(self.run(PROBES, json.dumps(self.facts), texts=self.texts(process))["outcomes"])
+        return dict(self.run(ATTEMPTS, json.dumps(self.facts), texts=self.texts(process))["outcomes"])
 
     def outside(self, user: str) -> dict[str, str]:
         """Return what becomes of the same attempts without any sandbox."""
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-        program = PROBES.read_text(encoding="utf-8")
-        argv = [*become, f"{self.tree}/venv/bin/python", "-c", program, json.dumps(self.facts)]
+        argv = [*become, f"{self.tree}/venv/bin/python", "-c", ATTEMPTS, json.dumps(self.facts)]
         return dict(json.loads(self.host.sh(f"cd /; {shlex.join(argv)}").stdout)["outcomes"])
 
     def census(self) -> dict[str, list[int]]:

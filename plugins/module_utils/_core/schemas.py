@@ -220,7 +220,9 @@ TEST_RECORD: Schema = _object(
         "checks": _array(_object({"name": _string(), "passed": {"type": "boolean"}, "detail": _string()})),
         "time": _string(_TIME),
         "expires": _string(_TIME),
-    }
+    },
+    # What the project's own tests had beside the artifact: plugin_utils/_overlay.py.
+    {"overlay": _SHA},
 )
 
 ALL: dict[str, Schema] = {

@@ -1,32 +1,33 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The checks of level `default`. Every one of them runs, whatever became of those before it."""
+"""The checks of a release that runs. Every one of them is made, whatever became of those before it."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import json
-import subprocess
 import sys
 import time
 import typing as t
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from .._artifact import procfile
 from .._artifact.processes import command
 from .._core.errors import ContainerlessError
-from .._release import evidence, exposure
+from .._release import evidence, exposure, processes
 from .._release.activations import Activations
 from .._release.systemd import UnitState
-from . import site
+from . import escape, overlay, site
 from .commands import Done, Sandbox
-from .probes import escapes, project
+from .probes import escapes, neighbour, project
 
 #: Lines of a log that a report shows.
 LINES = 60
 LEVELS = ("WARNING", "ERROR", "CRITICAL")
+#: Default of app_test_command.
+DJANGOS = "python manage.py test --noinput"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ Step = tuple[str, t.Callable[[], Finding]]
 
 
 @dataclass(frozen=True)
+class Tests:
+    """The project's own tests: a command, what it needs beside the artifact, and the seconds that it may take."""
+
+    command: str
+    overlay: str
+    sha256: str
+    timeout: int
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What a project asks for. `settle`: seconds that each process must stay up."""
 
@@ -61,6 +72,23 @@ class Wanted:
     fail_level: str = "ERROR"
     settle: int = 10
     port: int = 22
+    level: str = "default"
+    tests: Tests | None = None
+
+    @classmethod
+    def of(cls, given: dict[str, t.Any]) -> Wanted:
+        """Return what the options of the module release_checks say. Raises for tests without their overlay."""
+        if given["tests"] and not given["overlay"]:
+            raise ContainerlessError("tests needs an overlay, as the module test_overlay writes it")
+        tests = Tests(given["tests"], given["overlay"] or "", given["overlay_sha256"], given["tests_timeout"])
+        return cls(
+            smoke=tuple(given["smoke"]),
+            paths=tuple(given["paths"]),
+            fail_level=given["fail_level"],
+            settle=given["settle"],
+            level=given["level"],
+            tests=tests if given["tests"] else None,
+        )
 
 
 def make(steps: t.Iterable[Step], secrets: t.Iterable[str] = ()) -> list[Check]:
@@ -101,9 +129,10 @@ class Checks:
             *(django if self.sandbox.is_django else []),
             ("pages", self.pages),
             ("static files", self.static),
-            ("sandbox probes", self.probes),
+            ("escape suite", self.suite) if self.wanted.level == "full" else ("sandbox probes", self.probes),
             ("exposure", self.exposed),
             *((f"smoke: {text}", functools.partial(self.smoke, text)) for text in self.wanted.smoke),
+            *([("tests", self.tests)] if self._has_tests else []),
             ("processes stay up", self.running),
         ]
 
@@ -157,23 +186,32 @@ class Checks:
 
     def probes(self) -> Finding:
         """Nothing gets out of the sandbox that does get through outside of it, as root."""
-        source = inspect.getsource(escapes)
-        places = {"tree": self.sandbox.tree, "state": self.sandbox.layout.data, "port": self.wanted.port}
-        done = self.sandbox.python(source, json.dumps(places))
-        inside = answer(done)
-        outside = subprocess.run(
-            [sys.executable, "-c", source, json.dumps(places)], capture_output=True, text=True, check=False
-        )
-        control = answer(Done(outside.returncode, outside.stdout, outside.stderr))
-        # What fails outside too says nothing about the sandbox.
-        void = [f"{name} ({control.get(name)})" for name in inside if control.get(name) != "allowed"]
-        open_ = [name for name, what in inside.items() if what == "allowed"]
-        log = json.dumps({"in the sandbox": inside, "outside": control}, indent=1)
-        if open_ or void:
-            said = [f"possible in the sandbox: {', '.join(open_)}"] if open_ else []
-            said += [f"not possible outside either: {', '.join(void)}"] if void else []
-            return Finding(False, "; ".join(said), log)
-        return Finding(True, f"{len(inside)} attempts were stopped: {', '.join(inside)}", log)
+        facts = escape.few(self.sandbox.tree, self.sandbox.layout.data, self.wanted.port)
+        return self._judged(facts, self._outside(facts))
+
+    def suite(self) -> Finding:
+        """The same with the whole table, beside a neighbour who lets everybody in, and as the app's own user."""
+        code = f"{self.sandbox.tree}/app/.open-to-all"
+        source = inspect.getsource(neighbour)
+        given = {"source": source, "state": self.sandbox.layout.data, "code": code, "port": escape.PORT}
+        argv = [sys.executable, "-c", source]
+        try:
+            facts = answer(self.sandbox.outside([*argv, "make", json.dumps(given)]))
+            user, root = (self._outside(facts, each) for each in (self.sandbox.layout.user, "root"))
+            return self._judged(facts, escape.controls(user, root))
+        finally:
+            self.sandbox.outside([*argv, "remove", json.dumps(given)])
+
+    def _outside(self, facts: dict[str, t.Any], user: str = "root") -> dict[str, str]:
+        """Make the attempts without any sandbox; root runs nothing of the app's."""
+        python = [sys.executable, "-I"] if user == "root" else [f"{self.sandbox.tree}/venv/bin/python"]
+        done = self.sandbox.outside([*python, "-c", inspect.getsource(escapes), json.dumps(facts)], user)
+        return t.cast("dict[str, str]", answer(done)["outcomes"])
+
+    def _judged(self, facts: dict[str, t.Any], outside: dict[str, str]) -> Finding:
+        inside = answer(self.sandbox.python(inspect.getsource(escapes), json.dumps(facts)))["outcomes"]
+        verdict = escape.judge(inside, outside, escape.meant(self.sandbox.stored.config["sandbox"]))
+        return Finding(verdict.passed, f"{verdict}", escape.log(inside, outside, verdict))
 
     def exposed(self) -> Finding:
         """systemd itself judges the units that run."""
@@ -188,12 +226,36 @@ class Checks:
         """A command of the project ends well."""
         return outcome(self.sandbox.run(words("app_test_smoke", text, self.sandbox.tree)), "exit code 0", "it failed")
 
+    def tests(self) -> Finding:
+        """The project's own tests pass in the sandbox, with what they need laid over the release."""
+        wanted, sandbox = t.cast("Tests", self.wanted.tests), self.sandbox
+        with overlay.Overlay(sandbox.layout, sandbox.stored.content_id).placed(wanted.overlay, wanted.sha256) as placed:
+            argv = overlay.argv(self._tests_argv(wanted.command), placed)
+            patient = replace(sandbox, timeout=wanted.timeout)
+            done = patient.run(argv, placed.texts)
+        said = f"with {placed.summary} beside the artifact"
+        if done.rc == 0:
+            return Finding(True, f"{overlay.count(done.log)}, {said}", done.log)
+        return Finding(False, f"{overlay.failure(done.log, done.rc)}, {said}", done.log)
+
     def running(self) -> Finding:
         """Each process stays up, by itself."""
         bad = {unit: why for unit, why in ((unit, _fallen(shown)) for unit, shown in self._settled().items()) if why}
         log = self._journal(*bad) if bad else ""
         said = "; ".join(f"{unit} {why}" for unit, why in bad.items())
         return Finding(not bad, said or f"each for {self.wanted.settle} s without a restart", log)
+
+    @property
+    def _has_tests(self) -> bool:
+        """Django's own command says nothing of a project that is none of Django's."""
+        wanted = self.wanted.tests
+        return wanted is not None and (self.sandbox.is_django or wanted.command != DJANGOS)
+
+    def _tests_argv(self, command: str) -> list[str]:
+        if command == DJANGOS:
+            # Wherever manage.py stands, and without one too.
+            return [*processes.manage(self.sandbox.stored.manifest, self.sandbox.tree), *command.split()[2:]]
+        return words("app_test_command", command, self.sandbox.tree)
 
     # What the checks share.
 

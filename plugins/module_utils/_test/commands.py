@@ -64,22 +64,33 @@ class Sandbox:
         """Run a program by the app's Python."""
         return self.run([f"{self.tree}/venv/bin/python", "-c", source, *words])
 
-    def run(self, argv: t.Sequence[str]) -> Done:
-        """Run a command to its end; one that takes too long is ended."""
+    def run(self, argv: t.Sequence[str], more: t.Sequence[str] = ()) -> Done:
+        """Run a command to its end, under `more` unit texts as well; one that takes too long is ended."""
         unit = f"{PREFIX}-{self.layout.app}-check-{uuid.uuid4().hex}.service"
         told = transient.argv(
-            self._texts(),
+            [*self._texts(), *more],
             argv,
             unit=unit,
             description=f"{self.layout.app}, a check",
             activation=self.active.activation,
             terminal=False,
         )
-        child = subprocess.Popen(told, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        end = ["systemctl", "kill", "--signal=SIGKILL", unit]
+        return self._done(told, lambda _child: subprocess.run(end, capture_output=True, check=False))
+
+    def outside(self, argv: t.Sequence[str], user: str = "root") -> Done:
+        """Run a command without any sandbox, as somebody, in the root folder."""
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        return self._done([*become, *argv], lambda child: child.kill())
+
+    def _done(self, argv: t.Sequence[str], end: t.Callable[[subprocess.Popen[bytes]], object]) -> Done:
+        child = subprocess.Popen(
+            argv, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         try:
             out, err = child.communicate(timeout=self.timeout)
         except subprocess.TimeoutExpired:
-            subprocess.run(["systemctl", "kill", "--signal=SIGKILL", unit], capture_output=True, check=False)
+            end(child)
             out, err = child.communicate()
             err += f"\nended after {self.timeout} s".encode()
         texts = [part.decode(errors="replace") for part in (out, err)]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import jinja2
 import pytest
+from ansible_collections.containerless.django.plugins.module_utils._test.probes import escapes
 from ansible_collections.containerless.django.plugins.plugin_utils import _sandbox
 from ansible_collections.containerless.django.tests import escape
 
@@ -111,7 +112,7 @@ class Machine:
 
     def probe(self, drop_in: str, only: str = "") -> dict[str, t.Any]:
         """Run the probes as a service of their own under this drop-in."""
-        facts = json.dumps(self.facts | {"only": only})
+        facts = json.dumps(self.facts | {"only": [only], "census": not only})
         # $$ and %%: nothing in the facts may be taken for a variable or a specifier.
         quoted = facts.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
         output = "StandardOutput=truncate:/root/probe.json\nStandardError=journal"
@@ -156,6 +157,7 @@ def _build_tree(folder: Path, python: str) -> Path:
     (tree / "venv/bin/python").symlink_to("/usr/bin/python3")
     (tree / "venv/pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     shutil.copytree(HERE / "app", tree / "app", ignore=shutil.ignore_patterns("__pycache__", "requirements.*"))
+    shutil.copyfile(escapes.__file__, tree / "app/probes.py")
     return tree
 
 
@@ -173,9 +175,7 @@ def _prepare(machine: Machine, folder: Path) -> None:
     _upload(machine, _build_tree(folder, machine.python))
     machine.run("sh -s", stdin=HERE / "prepare.sh")
     code = f"{TREE}/app/open_to_all"
-    machine.run(f"sh -s {TREE}/app/foreign.py {PORT} {code}", stdin=escape.NEIGHBOUR)
-    pid = int(machine.run("systemctl show --property=MainPID --value foreign.service").stdout)
-    machine.facts = escape.facts(STATE, code, pid, PORT)
+    machine.facts = {**json.loads(machine.run(escape.make(STATE, code, PORT)).stdout), "census": True}
     machine.inside = machine.probe(render(machine.version, notify=True))
 
 

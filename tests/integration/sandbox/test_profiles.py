@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._release import exposure
+from ansible_collections.containerless.django.plugins.module_utils._test import escape
+from ansible_collections.containerless.django.plugins.module_utils._test.probes.neighbour import NAME as OTHER
 from conftest import SERVERS, Machine, render, serving
 
 #: (profile, networks that it may speak to): exposure of the loaded unit and of its files, the same in every version so
@@ -44,36 +46,6 @@ def test_a_site_works_in_it(machine: Machine, profile: str):
         assert machine.get("/parallel/") == {"threads": 8, "queue": 42, "shared": "hello"}
 
 
-#: Attempts that a profile lets through although the next tighter one stops them.
-STANDARD = {
-    "memory: execute a memfd",
-    "proc: uptime",
-    "read: /run/other/secret",
-    "socket: AF_INET, UDP",
-    "syscall: mq_open",
-    "tcp: listen",
-    "tcp: loopback",
-    "tcp: loopback, IPv6",
-    "unix: abstract",
-    "unix: other app",
-}
-COMPAT = {
-    "memory: map writable code",
-    "memory: turn data into code",
-    "process: read a sibling",
-    "process: renice",
-    "read: /mnt/other/secret",
-    "read: /opt/other/secret",
-    "read: /srv/containerless/other/secret",
-    "read: /var/lib/containerless/other/secret",
-    "socket: AF_NETLINK",
-    "syscall: kcmp",
-    "syscall: name_to_handle_at",
-    "syscall: userfaultfd",
-    "unix: D-Bus",
-}
-
-
 def let_through(machine: Machine, profile: str) -> set[str]:
     outcomes = machine.probe(render(machine.version, notify=True, profile=profile))["outcomes"]
     return {name for name, outcome in outcomes.items() if outcome == "allowed"}
@@ -84,11 +56,11 @@ def test_what_each_profile_lets_through(machine: Machine):
         let_through(machine, name) for name in ("strict", "standard", "compat", "talk2018")
     )
     assert not strict
-    assert (standard, compat - standard) == (STANDARD, COMPAT)
+    assert (standard, compat - standard) == (escape.STANDARD, escape.COMPAT)
     assert compat < talk
     assert talk - compat >= {
         "execute: program in /tmp",
         "namespace: user",
         "tcp: metadata service",
-        "write: /run/other",
+        f"write: /run/{OTHER}",
     }

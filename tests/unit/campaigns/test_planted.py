@@ -29,9 +29,14 @@ def test_each_fault_can_be_planted(source: Path, fault: Fault, monkeypatch: pyte
         compile(path.read_text(encoding="utf-8"), str(path), "exec")
 
 
-def test_there_are_ten_faults_and_a_healthy_version_for_each_level() -> None:
-    assert len([fault for fault in FAULTS if fault.expected]) == 10
-    assert {fault.level for fault in FAULTS if not fault.expected} == {"default", "full"}
+def test_there_are_twelve_faults_and_a_healthy_version_for_each_level_and_an_emulated_machine() -> None:
+    assert len([fault for fault in FAULTS if fault.expected]) == 12
+    healthy = [fault for fault in FAULTS if not fault.expected]
+    assert [(fault.level, fault.extra.get("app_test_backend", "nspawn"), fault.limit) for fault in healthy] == [
+        ("default", "nspawn", 60),
+        ("full", "nspawn", 300),
+        ("default", "qemu", 600),
+    ]
 
 
 def test_the_first_failure_of_a_report_is_the_step(tmp_path: Path) -> None:
@@ -55,7 +60,7 @@ FOUND = [
 
 @pytest.mark.parametrize(("expected", "step", "measured"), FOUND)
 def test_a_fault_that_slips_through_misses_a_bar(expected: str, step: str, measured: list[int]) -> None:
-    rows = planted.rows([Caught(Fault("x", expected), step, 30.0)])
+    rows = planted.rows([Caught(Fault("x", expected, limit=60), step, 30.0)])
     assert [row.measured for row in rows[:3]] == measured
     tried = [row for row in rows if row.tried]
     assert all(row.held for row in tried) is (sum(measured) == 0)

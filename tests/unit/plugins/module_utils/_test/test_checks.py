@@ -4,16 +4,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import types
+import typing as t
 from pathlib import Path
 
+import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._test import checks
 from ansible_collections.containerless.django.plugins.module_utils._test.checks import Finding
-from ansible_collections.containerless.django.plugins.module_utils._test.probes import escapes, project
+from ansible_collections.containerless.django.plugins.module_utils._test.probes import project
 
 
 def test_each_check_is_made_whatever_became_of_others() -> None:
@@ -56,13 +55,32 @@ def test_own_apps_are_those_of_the_code_that_have_migrations(tmp_path: Path) -> 
     assert project.own_apps(configs, f"{tmp_path}/venv/lib") == ["store"]
 
 
-def test_an_attempt_that_is_stopped_says_by_what(tmp_path: Path) -> None:
-    places = {"tree": str(tmp_path / "none"), "state": str(tmp_path), "port": 1}
-    done = subprocess.run(
-        [sys.executable, str(escapes.__file__), json.dumps(places)], capture_output=True, text=True, check=True
-    )
-    said = json.loads(done.stdout)
-    assert list(said) == [attempt.__name__ for attempt in escapes.ATTEMPTS]
-    assert (said["write_tree"], said["network"]) == ("ENOENT", "ECONNREFUSED")
-    assert said["execute_state"] == "allowed"
-    assert list(tmp_path.iterdir()) == []
+TREE = "/tree"
+PYTHON = f"{TREE}/venv/bin/python"
+#: What an artifact says of Django, the command, and what is started; None: there is no check.
+TESTS = [
+    ({"manage": "manage.py"}, checks.DJANGOS, [PYTHON, f"{TREE}/manage.py", "test", "--noinput"]),
+    ({"manage": None}, checks.DJANGOS, [PYTHON, "-m", "django", "test", "--noinput"]),
+    (None, checks.DJANGOS, None),
+    (None, "python -m pytest -q", [PYTHON, "-m", "pytest", "-q"]),
+    ({"manage": "manage.py"}, "", None),
+]
+
+
+@pytest.mark.parametrize(("django", "command", "argv"), TESTS)
+def test_how_the_projects_own_tests_are_started(
+    django: dict[str, t.Any] | None, command: str, argv: list[str] | None
+) -> None:
+    stored = types.SimpleNamespace(manifest={"project": "shop", "django": django})
+    sandbox: t.Any = types.SimpleNamespace(stored=stored, tree=TREE, is_django=bool(django))
+    given = {"smoke": [], "paths": [], "fail_level": "ERROR", "settle": 1, "level": "full"}
+    more = {"tests": command, "overlay": "/x.tar", "overlay_sha256": "", "tests_timeout": 1}
+    made = checks.Checks(sandbox, t.cast("t.Any", None), checks.Wanted.of({**given, **more}))
+    assert ("tests" in dict(made.steps())) is (argv is not None)
+    if argv:
+        assert made._tests_argv(command) == argv
+
+
+def test_tests_need_their_overlay() -> None:
+    with pytest.raises(ContainerlessError, match="tests needs an overlay"):
+        checks.Wanted.of({"tests": checks.DJANGOS, "overlay": None})
