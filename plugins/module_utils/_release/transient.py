@@ -40,6 +40,9 @@ def properties(texts: t.Iterable[str], activation: int | str) -> list[str]:
             found = [item for item in found if item[0] not in _BINDS]
         elif key not in _LEFT_OUT:
             found.append((key, _filled_in(value, activation)))
+    if any(key == "RuntimeDirectory" and value for key, value in found):
+        # It is a running process's own as well: its end must not take that one's socket away.
+        found.append(("RuntimeDirectoryPreserve", "yes"))
     return [f"{_name(key, value)}={value}" for key, value in found]
 
 
