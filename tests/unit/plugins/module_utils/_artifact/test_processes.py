@@ -39,7 +39,8 @@ def test_web_is_a_server_on_the_socket_that_it_inherits(words: str, argv: list[s
 
 
 @pytest.mark.parametrize(
-    ("words", "program"), [("granian shop.wsgi", [f"{BIN}/granian"]), ("python -m granian shop.wsgi", ["-m", "granian"])]
+    ("words", "program"),
+    [("granian shop.wsgi", [f"{BIN}/granian"]), ("python -m granian shop.wsgi", ["-m", "granian"])],
 )
 def test_web_makes_a_socket_where_it_is_told_when_it_can_inherit_none(words: str, program: list[str]) -> None:
     argv = [PYTHON, *program, "--uds-permissions", "0660", "shop.wsgi"]
