@@ -25,7 +25,7 @@ from ..module_utils._sandbox import directives
 from . import _sandbox
 
 _SAFE = re.compile(r"[A-Za-z0-9_@.,:/=+-]+")
-_PROBE = f"/usr/local/lib/{PREFIX}/current/{PREFIX}/_release/probes/applied_migrations.py"
+_PROBES = f"/usr/local/lib/{PREFIX}/current/{PREFIX}/_release/probes"
 
 
 def unit_quote(word: str) -> str:
@@ -116,7 +116,11 @@ def _tasks(context: Context) -> dict[str, dict[str, Any]]:
     timeout = context.config["task_timeout"]
     if context.manifest["django"]:
         manage = scaled.manage(context.manifest, context.app["tree"])
-        applied = {"description": "applied migrations", "argv": [manage[0], _PROBE], "output": "applied.json"}
+        applied = {
+            "description": "applied migrations",
+            "argv": [manage[0], f"{_PROBES}/applied_migrations.py"],
+            "output": "applied.json",
+        }
         migrate = {"description": "migration", "argv": [*manage, "migrate", "--noinput"], "output": ""}
         found = {"applied": {**applied, "timeout": timeout}, "migrate": {**migrate, "timeout": timeout}}
     for name, argv in scaled.commands(context.manifest, context.config).items():
@@ -190,7 +194,7 @@ class _Renderer:
             proxy, web = self._context.layout.template_proxy(more["instance"]), _without_kind(unit)
             folder = f"{PREFIX}/{self._context.layout.app}/%i/{web.rpartition('-')[2]}"
             known |= {"unit": web, "proxy": _without_kind(proxy), "socket": f"/run/{folder}/own.sock"}
-            self.plain(proxy, "web.proxy.service.j2", process=known)
+            self.plain(proxy, "web.proxy.service.j2", process=known, listening=f"{_PROBES}/listening.py")
         self.sandboxed(unit, "process.service.j2", notify=process.notify, binds=folder, process=known)
 
     def network(self, layout: Layout) -> None:

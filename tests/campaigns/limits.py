@@ -43,7 +43,7 @@ The limits are the defaults of `app_sandbox`, but for the processor: `app_sandbo
 machine. What was refused, killed or held is counted by the kernel."""
 IMAGE, OTHER = "debian12", "other"
 CONFIG = "/etc/bombs.py"
-CALM, BOMBED, SETTLE = 30.0, 40.0, 3.0
+CALM, BOMBED, SETTLE = 20.0, 30.0, 3.0
 BOMBS = ("fork", "memory", "cpu")
 TWICE = Bar(2.0)
 #: What root is told of something that a kernel does not have.
