@@ -24,6 +24,13 @@ IMAGES = ("debian12", "debian13")
 #: A project's sources: made once, as its commits are always the same.
 SECRETS = {"SECRET_KEY": "only-for-these-tests-0123456789-abcdefghijklmnopqrstuvwxyz"}
 
+#: Debian 13 has Redis listen at a socket, Debian 12 does not.
+PEERS = """
+printf 'unixsocket /run/redis/redis-server.sock\\nunixsocketperm 777\\n' >> /etc/redis/redis.conf
+systemctl start redis-server postgresql
+echo 127.0.0.1 db.internal redis.internal >> /etc/hosts
+"""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--image", action="append", default=[], choices=IMAGES, help="an image; all of them by default")
@@ -92,7 +99,7 @@ def machine(image: str) -> t.Iterator[Host]:
         made = machines.make(folder, [{"name": "apps", "image": image, "backend": "nspawn", "groups": ["app"]}])
         host = Host("apps", "shop", "shop.example.org", made["apps"])
         host.proxy()
-        host.sh("systemctl start redis-server postgresql; echo 127.0.0.1 db.internal redis.internal >> /etc/hosts")
+        host.sh(PEERS)
         yield host
     finally:
         machines.remove(folder)
