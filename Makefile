@@ -3,7 +3,7 @@
 #
 # Aliases only: tools/run makes the environment under .cache, tools/check.py runs the stages.
 .DEFAULT_GOAL := help
-.PHONY: help tools lint format units units-py39 artifact report guide molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape campaign-faults build lock clean
+.PHONY: help tools lint format units units-py39 artifact apps report guide molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape campaign-limits campaign-faults build lock clean
 run := tools/run
 SCENARIO ?=
 ARGS ?=
@@ -22,6 +22,8 @@ units-py39: ## unit tests of module_utils on the oldest target Python, where it 
 	@$(run) python tools/check.py units-py39
 artifact: ## builds end to end on this host, without machines: inputs, reproducibility, refusals
 	@$(run) python tools/check.py artifact
+apps: ## real apps in profile strict on Debian 12 and 13: servers, a task queue, uploads, databases; ARGS="--image debian13"
+	@$(run) pytest tests/integration/apps $(ARGS)
 report: ## the report of a test, in a real Chromium
 	@$(run) python tools/check.py report
 guide: ## docs/ci.md, followed to the letter: a new project up to a green scenario of its own
@@ -29,7 +31,7 @@ guide: ## docs/ci.md, followed to the letter: a new project up to a green scenar
 molecule: ## Molecule scenarios on throwaway machines: all of them, or SCENARIO=name
 	@$(run) python tools/check.py molecule $(SCENARIO)
 test: ## everything above; what CI runs
-	@$(run) python tools/check.py lint units units-py39 artifact report guide molecule demo
+	@$(run) python tools/check.py lint units units-py39 artifact apps report guide molecule demo
 demo: ## the sample project: shipped, upgraded, broken, rolled back
 	@$(run) python tests/demo/demo.py
 fuzz-artifact: ## some 220,000 bad archives for the reader of artifacts; ARGS="--seed 1 --inputs 1000000" for other ones
@@ -45,8 +47,10 @@ campaign-power: ## power cuts at every step and flush, and full, late or read-on
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.power $(ARGS)
 campaign-crash: ## kill -9 of module and control node everywhere; ARGS="--minutes 4" in parts, ARGS="--only release" for one story
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.crash $(ARGS)
-campaign-escape: ## attempts to leave the sandbox, in an app's own unit, each with its control; ARGS="--only debian13" for one image
+campaign-escape: ## attempts to leave the sandbox, in an app's own unit, each with its control; ARGS="--only debian13" for a part
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.escape $(ARGS)
+campaign-limits: ## bombs in an app of a virtual machine, and attempts at its kernel; ARGS="--only kernel" for a part
+	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.limits $(ARGS)
 campaign-faults: ## a fault in each layer of the sample project: which step of the test catches it; ARGS="--only worker" for one
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.planted $(ARGS)
 build: ## the collection's tarball, in .cache/dist

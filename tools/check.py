@@ -110,6 +110,11 @@ def artifact_stages() -> list[Stage]:
     return [Stage("artifact", ["pytest", "tests/integration/artifact"], counts_itself=False, counts_tests=True)]
 
 
+def apps_stages() -> list[Stage]:
+    argv = ["pytest", "tests/integration/apps", "--image", "debian13", "-k", "test_apps"]
+    return [Stage("apps", argv, counts_itself=False, counts_tests=True, machines=True)]
+
+
 def report_stages() -> list[Stage]:
     return [Stage("report", ["pytest", "tests/integration/report"], counts_itself=False, counts_tests=True)]
 
@@ -143,6 +148,7 @@ KINDS = {
     "units": units_stages,
     "units-py39": units_py39_stages,
     "artifact": artifact_stages,
+    "apps": apps_stages,
     "report": report_stages,
     "guide": guide_stages,
     "molecule": molecule_stages,

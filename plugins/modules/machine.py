@@ -49,9 +49,9 @@ options:
     choices: [present, absent]
     default: present
   image:
-    description: What runs in the machine.
+    description: What runs in the machine; V(debian14) is Debian's testing.
     type: str
-    choices: [debian12, debian13]
+    choices: [debian12, debian13, debian14]
     default: debian12
   packages:
     description:

@@ -25,7 +25,7 @@ from ..module_utils._sandbox import directives
 from . import _sandbox
 
 _SAFE = re.compile(r"[A-Za-z0-9_@.,:/=+-]+")
-_PROBE = f"/usr/local/lib/{PREFIX}/current/{PREFIX}/_release/probes/applied_migrations.py"
+_PROBES = f"/usr/local/lib/{PREFIX}/current/{PREFIX}/_release/probes"
 
 
 def unit_quote(word: str) -> str:
@@ -116,7 +116,11 @@ def _tasks(context: Context) -> dict[str, dict[str, Any]]:
     timeout = context.config["task_timeout"]
     if context.manifest["django"]:
         manage = scaled.manage(context.manifest, context.app["tree"])
-        applied = {"description": "applied migrations", "argv": [manage[0], _PROBE], "output": "applied.json"}
+        applied = {
+            "description": "applied migrations",
+            "argv": [manage[0], f"{_PROBES}/applied_migrations.py"],
+            "output": "applied.json",
+        }
         migrate = {"description": "migration", "argv": [*manage, "migrate", "--noinput"], "output": ""}
         found = {"applied": {**applied, "timeout": timeout}, "migrate": {**migrate, "timeout": timeout}}
     for name, argv in scaled.commands(context.manifest, context.config).items():
@@ -176,11 +180,22 @@ class _Renderer:
     def plain(self, name: str, template: str, **more: Any) -> None:
         self.units[name] = self.text(template, **more)
 
-    def sandboxed(self, name: str, template: str, *, notify: bool = False, **more: Any) -> None:
+    def sandboxed(self, name: str, template: str, *, notify: bool = False, binds: str = "", **more: Any) -> None:
+        """Add a unit with its drop-in; `binds` is the folder below /run in which it makes a socket of its own."""
         self.plain(name, template, **more)
-        app = {**self._context.app, "notify": notify}
+        app = {**self._context.app, "notify": notify, **({"binds": binds} if binds else {})}
         more = {**self.sandbox, "egress": self.egress, "app": app}
         self.units[f"{name}.d/50-sandbox.conf"] = self.text("50-sandbox.conf.j2", **more)
+
+    def process(self, unit: str, process: processes.Process, more: dict[str, Any]) -> None:
+        """Add a process, with a proxy in front of a server that can't inherit the socket of its release."""
+        folder, known = "", {**asdict(process), **more}
+        if process.binds:
+            proxy, web = self._context.layout.template_proxy(more["instance"]), _without_kind(unit)
+            folder = f"{PREFIX}/{self._context.layout.app}/%i/{web.rpartition('-')[2]}"
+            known |= {"unit": web, "proxy": _without_kind(proxy), "socket": f"/run/{folder}/own.sock"}
+            self.plain(proxy, "web.proxy.service.j2", process=known, listening=f"{_PROBES}/listening.py")
+        self.sandboxed(unit, "process.service.j2", notify=process.notify, binds=folder, process=known)
 
     def network(self, layout: Layout) -> None:
         """Add the namespace with a socket and a proxy for each peer, and the names by which the app knows them."""
@@ -209,14 +224,13 @@ def render(templates: Templates, context: Context) -> tuple[dict[str, str], str]
             "instance": number,
             "stop_timeout": config["stop_timeouts"].get(name, config["stop_timeout"]),
         }
-        unit = layout.template_unit(name, instance=number)
-        made.sandboxed(unit, "process.service.j2", notify=process.notify, process={**asdict(process), **more})
+        made.process(layout.template_unit(name, instance=number), process, more)
     for name, task in _tasks(context).items():
         made.sandboxed(layout.template_task(name), "task.service.j2", task=task)
     for name, timer in _timers(context).items():
         made.plain(layout.template_timer(name), "task.timer.j2", timer=timer)
         made.sandboxed(layout.template_timer(name, "service"), "task.service.j2", task=timer)
-    made.plain(layout.template_unit("web", "socket"), "web.socket.j2")
+    made.plain(layout.template_unit("web", "socket"), "web.socket.j2", proxied=layout.template_proxy() in made.units)
     made.network(layout)
     if config["listen"]:
         made.plain(layout.listen("socket"), "listen.socket.j2")

@@ -89,11 +89,15 @@ class Suite:
         """Return what became of each attempt in the sandbox of a process."""
         return dict(self.run(ATTEMPTS, json.dumps(self.facts), texts=self.texts(process))["outcomes"])
 
-    def outside(self, user: str) -> dict[str, str]:
+    def outside(self, user: str, program: str = ATTEMPTS) -> dict[str, str]:
         """Return what becomes of the same attempts without any sandbox."""
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-        argv = [*become, f"{self.tree}/venv/bin/python", "-c", ATTEMPTS, json.dumps(self.facts)]
+        argv = [*become, f"{self.tree}/venv/bin/python", "-c", program, json.dumps(self.facts)]
         return dict(json.loads(self.host.sh(f"cd /; {shlex.join(argv)}").stdout)["outcomes"])
+
+    def under(self, drop_in: str) -> dict[str, str]:
+        """Return what becomes of the attempts under another text of the sandbox."""
+        return dict(self.run(ATTEMPTS, json.dumps(self.facts), texts=[self.texts()[0], drop_in])["outcomes"])
 
     def census(self) -> dict[str, list[int]]:
         """Return the numbers of the system calls and of the socket families that get through to the kernel."""

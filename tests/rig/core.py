@@ -105,8 +105,14 @@ class Rig:
         return play(f"containerless.django.{playbook}", self.inventory, extra, *options)
 
     def publish(self, *tags: str) -> Rig:
-        """Build and upload the artifacts of tags, each to the channel of its name; what is there stays."""
-        publish(self.image, tags)
+        """Build and upload the artifacts of tags, each to the channel of its name; what is there stays.
+
+        NAME:TAG does it as an app of another name.
+        """
+        publish(self.image, tuple(tag for tag in tags if ":" not in tag))
+        for name, colon, tag in (word.partition(":") for word in tags):
+            if colon:
+                publish_as(self.image, name, tag)
         return self
 
     def release(self, tag: str, *options: str, env: Mapping[str, str] | None = None, **extra: Any) -> Played:
@@ -148,6 +154,31 @@ def publish(image: str, tags: tuple[str, ...]) -> None:
                 play("containerless.django.upload", inventory, {"app_upload_channel": tag}).check()
         finally:
             machines.remove(BUILDER)
+
+
+def publish_as(image: str, name: str, tag: str) -> None:
+    """Build a tag as an app of another name: its sources were made when the rig was published."""
+    if _leads_to(image, name, tag):
+        return
+    folder = CACHE / f"builder-{name}"
+    inventory = machines.inventory(folder, {**defaults(image), "app_name": name, "app_build_host": "build"})
+    try:
+        machines.make(folder, [{"name": "build", "image": image, "backend": "nspawn"}])
+        play("containerless.django.build", inventory, {"app_build_ref": tag}).check()
+        play("containerless.django.upload", inventory, {"app_upload_channel": tag}).check()
+    finally:
+        machines.remove(folder)
+
+
+def _leads_to(image: str, name: str, tag: str) -> bool:
+    """Say whether a channel leads to the commit of its tag."""
+    there = Repository(open_store(store(image).as_uri(), missing=Missing.EMPTY), name)
+    pointer = there.channel(tag)
+    if not pointer:
+        return False
+    (variant,) = there.index(pointer["index_id"])["variants"]
+    commit: str = there.manifest(variant["content_id"])["source"]["commit"]
+    return commit == git("rev-parse", tag, repo=SOURCE)
 
 
 @contextmanager

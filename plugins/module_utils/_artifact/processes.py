@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What stands in ExecStart= of a process: absolute programs, and for `web` a server on the socket that it inherits.
+"""What stands in ExecStart= of a process: absolute programs, and for `web` a server on the socket of its release.
 
 Relative arguments (`manage.py`) are relative to <tree>/app, the working directory. The argv is not escaped for
 systemd: whoever renders a unit quotes it and doubles % and $.
@@ -23,15 +23,19 @@ _OPTIONS_WITH_VALUE = frozenset({"-X", "-W"})
 #: Command line options of gunicorn, and since which version.
 _MIN_GUNICORN = (20,)
 _CONTROL_SOCKET_GUNICORN = (25, 1)
+_MIN_GRANIAN = (2, 6)
 
 
 @dataclass(frozen=True)
 class Process:
-    """argv of ExecStart=, whether the program tells systemd when it is ready, and whether it takes the socket."""
+    """argv of ExecStart=, and whether the program tells systemd when it is ready.
+
+    `binds` is the variable that tells a server which can't inherit a socket where to make one of its own.
+    """
 
     argv: list[str]
     notify: bool
-    inherits_socket: bool
+    binds: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,11 @@ class _Server:
     options: t.Callable[[str], list[str]]
     refused: dict[str, str]
     refused_short: dict[str, str]
+    binds: str = ""
 
 
 _BINDS = "the server takes the socket of the release and binds nothing itself"
+_TOLD = "it is told where its socket is, behind a proxy"
 _STAYS = "systemd watches the process that it started"
 _FIXED = "the code of a release never changes"
 
@@ -69,6 +75,14 @@ def _uvicorn(_version: str) -> list[str]:
     return ["--fd", "3", "--proxy-headers", "--forwarded-allow-ips", "*"]
 
 
+def _granian(version: str) -> list[str]:
+    """Return our options; where its socket is says a variable of its unit."""
+    if _version(version) < _MIN_GRANIAN:
+        raise ContainerlessError(f"granian {version} can't set the mode of its socket; lock granian 2.6 or newer")
+    # The proxy in front of it has the app's group and another user.
+    return ["--uds-permissions", "0660"]
+
+
 _SERVERS = {
     "gunicorn": _Server(
         notify=True,
@@ -82,6 +96,14 @@ _SERVERS = {
         refused={"--host": _BINDS, "--port": _BINDS, "--uds": _BINDS, "--fd": _BINDS, "--reload": _FIXED},
         refused_short={},
     ),
+    # It can't inherit a socket (granian issue 786).
+    "granian": _Server(
+        notify=False,
+        options=_granian,
+        refused={"--host": _TOLD, "--port": _TOLD, "--uds": _TOLD, "--uds-permissions": _TOLD, "--reload": _FIXED},
+        refused_short={},
+        binds="GRANIAN_UDS",
+    ),
 }
 
 
@@ -89,20 +111,20 @@ def command(name: str, argv: list[str], *, distributions: dict[str, str], tree: 
     """Return how systemd starts the process `name` of a tree.
 
     `distributions` holds the version of each locked distribution by its name. Raises ContainerlessError for a program
-    that is neither python nor a console script, and for a `web` that is no server which we can hand a socket.
+    that is neither python nor a console script, and for a `web` that is no server which we can give a socket.
     """
     program, rest = _program(name, argv, tree)
     if name != "web":
-        return Process([*program, *rest], notify=False, inherits_socket=False)
+        return Process([*program, *rest], notify=False)
     server, prefix, options = _server(argv, rest)
     known = _SERVERS.get(server)
     if known is None:
-        raise ContainerlessError(f"the process web runs {server!r}; only gunicorn and uvicorn can be handed a socket")
+        raise ContainerlessError(f"the process web runs {server!r}; only {', '.join(_SERVERS)} can be given a socket")
     versions = {re.sub(r"[-_.]+", "-", key).lower(): value for key, value in distributions.items()}
     if server not in versions:
         raise ContainerlessError(f"the process web runs {server}, which the lock file does not hold")
     _refuse_options(server, known, options)
-    return Process([*program, *prefix, *known.options(versions[server]), *options], known.notify, inherits_socket=True)
+    return Process([*program, *prefix, *known.options(versions[server]), *options], known.notify, known.binds)
 
 
 def check_installed(name: str, process: Process) -> None:

@@ -273,6 +273,14 @@ class Layout:
         """Name of the unit of a timer in an activation."""
         return _instantiated(self.template_timer(timer, kind), activation)
 
+    def template_proxy(self, instance: int = 1) -> str:
+        """Name of the unit template between a release's socket and the one that an instance of its server makes.
+
+        It begins as those of web do: what is stopped, drained or killed with web is known by that.
+        """
+        number = str(check_instance(instance)) if instance > 1 else ""
+        return f"{PREFIX}-{self.app}-web.proxy{number}@.service"
+
     def template_egress(self, part: str, kind: str = "service") -> str:
         """Name of the unit template of an activation's own network (`net`) or of a peer in it (`peer1`, ...).
 

@@ -142,7 +142,9 @@ def _recipe(name: str, suite: str) -> Recipe:
     return Recipe(name, suite, PACKAGES, EXCLUDED_PATHS, ESSENTIAL, customize)
 
 
-RECIPES = {recipe.name: recipe for recipe in (_recipe("debian12", "bookworm"), _recipe("debian13", "trixie"))}
+#: The last one is Debian's testing: what is to come, and another image at each build.
+SUITES = {"debian12": "bookworm", "debian13": "trixie", "debian14": "forky"}
+RECIPES = {name: _recipe(name, suite) for name, suite in SUITES.items()}
 
 
 def recipe(name: str, extra: t.Sequence[str] = ()) -> Recipe:

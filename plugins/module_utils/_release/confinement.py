@@ -41,7 +41,8 @@ def look(run: Run, texts: t.Sequence[str], activation: int | str) -> dict[str, l
     unit = f"{PREFIX}-sandbox-{uuid.uuid4().hex}"
     # The module's own code comes in a zip file.
     source = t.cast("bytes", pkgutil.get_data(inside.__package__, "inside.py")).decode()
-    command = [_PYTHON, "-IS", "-c", source, json.dumps(effect.facts(texts))]
+    known = [transient.filled_in(text, activation) for text in texts]
+    command = [_PYTHON, "-IS", "-c", source, json.dumps(effect.facts(known))]
     kept = [_sandbox_of(text) for text in texts]
     unknown = sorted({found for text in kept for found in _SPECIFIER.findall(text)})
     if unknown:

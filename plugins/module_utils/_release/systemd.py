@@ -156,7 +156,9 @@ class Systemd:
         told += [f"--description={description}", "--", "sleep", "86400"]
         if self.run(told)[0] != 0:
             self.end(name)  # most likely it is there already
-            self._do(*told)
+            if self.run(told)[0] != 0:
+                # What waits for it keeps it loaded after its end, with this very text.
+                self.start(f"{name}.service", block=False)
 
     def end(self, name: str) -> None:
         """Let what waits for it go on; one that is not there is fine."""

@@ -40,7 +40,10 @@ def properties(texts: t.Iterable[str], activation: int | str) -> list[str]:
         if key in _BINDS and not value:
             found = [item for item in found if item[0] not in _BINDS]
         elif key not in _LEFT_OUT:
-            found.append((key, _filled_in(value, activation)))
+            found.append((key, filled_in(value, activation)))
+    if any(key == "RuntimeDirectory" and value for key, value in found):
+        # It is a running process's own as well: its end must not take that one's socket away.
+        found.append(("RuntimeDirectoryPreserve", "yes"))
     return [f"{_name(key, value)}={value}" for key, value in found]
 
 
@@ -48,7 +51,8 @@ def _name(key: str, value: str) -> str:
     return f"{key}Ex" if key in _BOOLEANS and value not in ("yes", "no") else key
 
 
-def _filled_in(value: str, activation: int | str) -> str:
+def filled_in(value: str, activation: int | str) -> str:
+    """Return a text with the specifiers %i and %% filled in, as systemd does."""
     return re.sub("%([%i])", lambda match: "%" if match[1] == "%" else str(activation), value)
 
 

@@ -79,7 +79,7 @@ def test_request_has_the_defaults_of_the_module():
 def test_history_branches(tmp_path: Path):
     repo = tmp_path / "rig"
     commits = history.create(repo)
-    assert list(commits) == ["v1", "asgi", "v2", "v3", "v4"]
+    assert list(commits) == ["v1", "asgi", "granian", "v2", "v3", "v4"]
     assert git("rev-parse", "v4^", "v3^", "v2^", "asgi^", repo=repo).split() == [
         commits["v2"],
         commits["v2"],

@@ -301,6 +301,49 @@ def test_further_instances_share_the_socket_of_the_first(templates: Templates, c
     assert drop_ins[0] == drop_ins[1]
 
 
+def under_granian(context: Context, **config: Any) -> Context:
+    granian = {"name": "granian", "version": "2.8.9", "file": "granian.whl", "sha256": SHA}
+    web = {"web": ["granian", "--interface", "wsgi", "shop.wsgi"]}
+    manifest = {**context.manifest, "distributions": [*DISTRIBUTIONS, granian]}
+    return change(dataclasses.replace(context, manifest={**manifest, "processes": web}), **config)
+
+
+def test_a_server_that_inherits_no_socket_is_behind_a_proxy(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, under_granian(context))
+    web, proxy, socket = (
+        units[f"containerless-shop-{name}"] for name in ("web@.service", "web.proxy@.service", "web@.socket")
+    )
+    own = "/run/containerless/shop/%i/web/own.sock"
+    assert f"GRANIAN_UDS={own}" in settings_of(web, "Environment")
+    assert settings_of(socket, "Service") == ["containerless-shop-web.proxy@%i.service"]
+    assert settings_of(proxy, "ExecStart")[0].endswith(f"-proxyd --connections-max=1024 {own}")
+    assert settings_of(web, "Wants") == ["containerless-shop-web.proxy@%i.service"]
+    assert settings_of(proxy, "PartOf") == settings_of(proxy, "Wants") == ["containerless-shop-web@%i.service"]
+    # A request that comes before the server was started waits behind the gate, as with an inherited socket.
+    assert "containerless-shop-gate.service" in settings_of(web, "After")
+    drop_in = units["containerless-shop-web@.service.d/50-sandbox.conf"]
+    assert settings_of(drop_in, "RuntimeDirectory") == ["", "containerless/shop/%i/web"]
+    assert "/run/containerless/shop/%i/web" in settings_of(drop_in, "NoExecPaths")
+    others = [text for name, text in units.items() if "task." in name and name.endswith(".conf")]
+    assert others
+    assert {tuple(settings_of(text, "RuntimeDirectory")) for text in others} == {("",)}
+
+
+def test_each_instance_has_a_proxy_on_the_one_socket(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, under_granian(context, scale={"web": 2}))
+    second = units["containerless-shop-web.proxy2@.service"]
+    assert settings_of(second, "Sockets") == ["containerless-shop-web@%i.socket"]
+    assert settings_of(second, "ExecStart")[0].endswith(" /run/containerless/shop/%i/web.2/own.sock")
+    assert settings_of(second, "PartOf") == ["containerless-shop-web.2@%i.service"]
+    assert settings_of(units["containerless-shop-web.2@.service"], "Sockets") == []
+
+
+def test_no_server_that_inherits_its_socket_has_a_proxy(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, context)
+    assert [name for name in units if "proxy" in name] == []
+    assert settings_of(units["containerless-shop-web@.socket"], "Service") == []
+
+
 def test_further_workers_have_no_socket(templates: Templates, context: Context) -> None:
     units, _boot = _units.render(templates, change(context, scale={"worker": 2}))
     second = units["containerless-shop-worker.2@.service"]

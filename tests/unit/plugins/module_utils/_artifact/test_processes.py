@@ -13,7 +13,7 @@ from ansible_collections.containerless.django.plugins.module_utils._core.errors 
 TREE = "/srv/containerless/shop/trees/1"
 BIN = f"{TREE}/venv/bin"
 PYTHON = f"{BIN}/python"
-LOCKED = {"django": "5.2.19", "gunicorn": "27.0.1", "Uvicorn": "0.40.0"}
+LOCKED = {"django": "5.2.19", "gunicorn": "27.0.1", "Uvicorn": "0.40.0", "granian": "2.8.9"}
 GUNICORN = ["--worker-tmp-dir", "/tmp", "--forwarded-allow-ips", "*", "--no-control-socket"]
 UVICORN = ["--fd", "3", "--proxy-headers", "--forwarded-allow-ips", "*"]
 
@@ -35,7 +35,16 @@ WEBS = [
 
 @pytest.mark.parametrize(("words", "argv", "notify"), WEBS)
 def test_web_is_a_server_on_the_socket_that_it_inherits(words: str, argv: list[str], notify: bool) -> None:
-    assert command("web", words) == Process([PYTHON, *argv], notify=notify, inherits_socket=True)
+    assert command("web", words) == Process([PYTHON, *argv], notify=notify)
+
+
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [("granian shop.wsgi", [f"{BIN}/granian"]), ("python -m granian shop.wsgi", ["-m", "granian"])],
+)
+def test_web_makes_a_socket_where_it_is_told_when_it_can_inherit_none(words: str, program: list[str]) -> None:
+    argv = [PYTHON, *program, "--uds-permissions", "0660", "shop.wsgi"]
+    assert command("web", words) == Process(argv, notify=False, binds="GRANIAN_UDS")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,7 @@ OTHERS = [
 
 @pytest.mark.parametrize(("words", "argv"), OTHERS)
 def test_other_processes_run_as_they_are(words: str, argv: list[str]) -> None:
-    assert command("worker", words) == Process(argv, notify=False, inherits_socket=False)
+    assert command("worker", words) == Process(argv, notify=False)
 
 
 PROGRAMS = "./run.sh bin/start /usr/bin/python3 venv/bin/celery bash sh env exec manage.py start.sh ../x -x .hidden ~/x"
@@ -70,19 +79,26 @@ def test_what_is_neither_python_nor_a_console_script_is_refused(name: str, progr
         processes.command(name, [program, "x"], distributions=LOCKED, tree=TREE)
 
 
-SERVERS = ["granian a", "hypercorn a", "waitress-serve a", "daphne a", "uwsgi", "python manage.py runserver", "python"]
+SERVERS = ["hypercorn a", "waitress-serve a", "daphne a", "uwsgi", "python manage.py runserver", "python"]
 
 
 @pytest.mark.parametrize("words", [*SERVERS, "python -m http.server", "python -m", "python -c gunicorn", "python -X"])
 def test_web_is_refused_with_the_servers_that_work(words: str) -> None:
-    with pytest.raises(ContainerlessError, match="only gunicorn and uvicorn can be handed a socket"):
+    with pytest.raises(ContainerlessError, match="only gunicorn, uvicorn, granian can be given a socket"):
         command("web", words)
 
 
-@pytest.mark.parametrize(("version", "reason"), [(None, "lock file does not hold"), ("19.10.0", "lock gunicorn 20")])
-def test_the_server_is_locked_and_not_too_old(version: str | None, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("server", "version", "reason"),
+    [
+        ("gunicorn", None, "lock file does not hold"),
+        ("gunicorn", "19.10.0", "lock gunicorn 20"),
+        ("granian", "2.5.7", "lock granian 2.6"),
+    ],
+)
+def test_the_server_is_locked_and_not_too_old(server: str, version: str | None, reason: str) -> None:
     with pytest.raises(ContainerlessError, match=reason):
-        processes.command("web", ["gunicorn"], distributions={"gunicorn": version} if version else {}, tree=TREE)
+        processes.command("web", [server], distributions={server: version} if version else {}, tree=TREE)
 
 
 FLAGS = [
@@ -93,6 +109,7 @@ FLAGS = [
         for flag in ("--host ::", "--host=::", "--port 80", "--uds x", "--fd 4", "--fd=4", "--reload")
     ),
     "uvicorn a --reload",
+    *(f"granian a {flag}" for flag in ("--host ::", "--port 80", "--uds x", "--uds-permissions 0600", "--reload")),
     "python -m gunicorn a -b :80",
     "python -m uvicorn a --port 80",
 ]

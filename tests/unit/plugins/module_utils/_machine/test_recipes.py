@@ -39,7 +39,7 @@ def test_the_same_recipe_has_the_same_name() -> None:
 
 
 def test_an_unknown_image_names_the_known_ones() -> None:
-    with pytest.raises(MachineError, match="image: debian9 is unknown, choose one of debian12, debian13"):
+    with pytest.raises(MachineError, match="image: debian9 is unknown, choose one of debian12, debian13, debian14"):
         recipes.recipe("debian9")
 
 

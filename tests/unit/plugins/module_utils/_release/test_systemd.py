@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,17 @@ def test_an_activation_is_not_the_beginning_of_another(host: Host) -> None:
     one.install(UNITS, 11)
     one.uninstall(1)
     assert one.activations() == [11]
+
+
+def test_a_service_that_others_keep_loaded_after_its_end_is_begun_again(tmp_path: Path) -> None:
+    calls: list[list[str]] = []
+
+    def run(argv: Sequence[str]) -> tuple[int, str, str]:
+        calls.append(list(argv))
+        return int(argv[0] == "systemd-run"), "", "Unit gate.service was already loaded or has a fragment file."
+
+    Systemd(Layout("shop", root=str(tmp_path)), run).begin("gate", "requests wait")
+    assert calls[-1] == ["systemctl", "start", "--no-block", "gate.service"]
 
 
 def test_a_host_without_units_has_no_activations(tmp_path: Path) -> None:

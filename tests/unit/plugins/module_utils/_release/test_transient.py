@@ -105,3 +105,9 @@ def test_it_shares_the_network_of_its_activation_and_nothing_else_of_the_unit() 
         f"JoinsNamespaceOf={anchor}",
         "User=cl-shop",
     ]
+
+
+@pytest.mark.parametrize(("folder", "kept"), [("containerless/shop/%i/web", True), ("", False)])
+def test_its_end_takes_no_socket_of_a_running_server_away(folder: str, kept: bool) -> None:
+    told = transient.properties([f"[Service]\nRuntimeDirectory=\nRuntimeDirectory={folder}\n"], 7)
+    assert ("RuntimeDirectoryPreserve=yes" in told) is kept

@@ -1,0 +1,303 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make campaign-limits`: an app that turns on its host, on a virtual machine; and attempts at that machine's kernel.
+
+Its workers fork without end, take all memory and keep every processor busy, one after the other. Meanwhile nginx, SSH
+and another app are asked as before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ...tools import bootstrap
+from ..benchmarks.figures import Bar
+from ..escape import Suite
+from ..rig import Ask, Host, Load, Rig
+from ..rig.figures import percentile, within
+from . import report
+from .report import Row
+
+HERE = Path(__file__).resolve().parent
+PAGE = bootstrap.ROOT / "docs/benchmarks/limits.md"
+KERNEL = (HERE.parent / "escape/kernel.py").read_text(encoding="utf-8")
+TITLE = "An app that turns on its host"
+INTRODUCTION = """\
+Made by `make campaign-limits`, which ends with 1 when a bar is missed. Two apps are released in profile strict on a
+virtual machine with two processors, one of them with workers that fork without end, take memory without end, or compute
+in sixteen processes. Before, between, during and after that, nginx (a file of its own), a login over SSH and the other
+app are asked; a ratio is that of the medians while it goes on and while nothing does."""
+TEXT = """\
+The limits are the defaults of `app_sandbox`, but for the processor: `app_sandbox_cpu_quota` is 100 %, half of the
+machine. What was refused, killed or held is counted by the kernel."""
+IMAGE, OTHER = "debian12", "other"
+CONFIG = "/etc/bombs.py"
+CALM, BOMBED, SETTLE = 20.0, 30.0, 3.0
+BOMBS = ("fork", "memory", "cpu")
+TWICE = Bar(2.0)
+#: What root is told of something that a kernel does not have.
+ABSENT = ("ENOENT", "ENODEV", "ENXIO", "ENOSYS", "EAFNOSUPPORT")
+FILE = """\
+server {
+    listen 80;
+    server_name file.example.org;
+    root /var/www/html;
+}
+"""
+#: Says EPERM where the control group of a unit does not let a packet out, and "connected" where it does.
+CONNECT = """
+import errno, socket, sys
+try:
+    socket.create_connection((sys.argv[1], 22), 5).close(); print("connected")
+except OSError as exc:
+    print(errno.errorcode.get(exc.errno, repr(exc)))
+"""
+
+
+@dataclass
+class Logins:
+    """Logs in over SSH, one login after the other, each with a handshake of its own."""
+
+    host: Host
+    every: float = 2.0
+    taken: list[tuple[float, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="logins", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        ssh, *rest = self.host.ssh
+        argv = [ssh, "-o", "ControlMaster=no", "-o", "ControlPath=none", *rest, "true"]
+        while not self._stop.wait(self.every):
+            begin = time.monotonic()
+            done = subprocess.run(argv, capture_output=True, check=False, timeout=120)
+            # One that failed took for ever.
+            self.taken.append((begin, time.monotonic() - begin if done.returncode == 0 else 120.0))
+
+
+@dataclass(frozen=True)
+class Window:
+    begin: float
+    end: float
+
+
+class Limits:
+    """The story on a machine: windows of calm, and one of each bomb."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig, self.host = rig, rig.hosts[0]
+        live = json.loads(self.host.sh(f"containerless status {self.host.app} --json").stdout)[0]
+        self.unit = f"containerless-{self.host.app}-web@{live['activation']}.service"
+        self.group = "/sys/fs/cgroup" + self.show("ControlGroup")
+        self.calm: list[Window] = []
+        self.bombed: dict[str, Window] = {}
+        self.rows: list[Row] = []
+
+    def show(self, name: str) -> str:
+        return self.host.sh(f"systemctl show -P {name} {self.unit}").stdout.strip()
+
+    def counter(self, file: str, name: str = "") -> int:
+        """Return a figure of the unit's control group: of a file with one, or of a line of others."""
+        text = self.host.sh(f"cat {self.group}/{file}").stdout
+        known = dict(line.split() for line in text.splitlines()) if name else {"": text}
+        return int(known[name])
+
+    def rest(self) -> None:
+        begin = time.monotonic()
+        time.sleep(CALM)
+        self.calm.append(Window(begin, time.monotonic()))
+
+    def bomb(self, name: str) -> None:
+        """Have the app's workers do it for a while; then the site has to come back by itself."""
+        main, state = self.show("MainPID"), f"/var/lib/containerless/{self.host.app}/data/bomb"
+        before = {file: self.counter(*file) for file in COUNTED[name]}
+        self.host.sh(
+            f"echo {name} $(awk '{{print $1 + {SETTLE + BOMBED}}}' /proc/uptime) > {state}; chmod 0644 {state}"
+        )
+        time.sleep(SETTLE)
+        begin = time.monotonic()
+        time.sleep(BOMBED - 1)
+        self.bombed[name] = Window(begin, time.monotonic())
+        time.sleep(2)
+        self.host.sh(f"rm {state}")
+        back = time.monotonic()
+        self.host.sh(
+            f'timeout 120 sh -c \'until curl -sf -m 5 -o /dev/null -H "Host: {self.host.domain}" http://127.0.0.1/health/;'
+            " do sleep 0.2; done'"
+        )
+        self.rows.append(Row(f"{name}: the site answers again after", 1, time.monotonic() - back, Bar(30), "s"))
+        after = {file: self.counter(*file) for file in COUNTED[name]}
+        for file, what in COUNTED[name].items():
+            happened = after[file] - before[file]
+            self.rows.append(Row(f"{name}: {what}", 1, happened, None))
+            self.rows.append(Row(f"{name}: {what}, never", 1, int(happened == 0)))
+        same = self.show("MainPID") == main and self.show("ActiveState") == "active"
+        self.rows.append(Row(f"{name}: the unit ended", 1, int(not same)))
+
+    def compare(self, what: str, taken: Mapping[str, Sequence[float]]) -> None:
+        """Add the ratios of a neighbour's median to that of calm; 90 of 100 for the record."""
+        calm = statistics.median(taken["calm"])
+        self.rows.append(Row(f"{what}, in peace", len(taken["calm"]), 1000 * calm, None, "ms"))
+        for name in BOMBS:
+            there = taken[name]
+            ratio = statistics.median(there) / calm if there else 0.0
+            self.rows.append(Row(f"{what}, {name} bomb", len(there), ratio, TWICE, "x"))
+            tail = percentile(there, 90) / percentile(taken["calm"], 90) if there else 0.0
+            self.rows.append(Row(f"{what}, {name} bomb, 90th of 100", len(there), tail, None, "x"))
+
+
+#: What the kernel counted in the app's control group: {(file, line): what it means}.
+COUNTED: dict[str, dict[tuple[str, str], str]] = {
+    "fork": {("pids.events", "max"): "forks refused by TasksMax"},
+    "memory": {("memory.events", "oom_kill"): "processes killed by MemoryMax"},
+    "cpu": {("cpu.stat", "nr_throttled"): "periods held by CPUQuota"},
+}
+
+
+def by_window(story: Limits, samples: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
+    """Sort latencies by when they began."""
+    windows = {"calm": story.calm, **{name: [window] for name, window in story.bombed.items()}}
+    return {
+        name: [taken for begin, taken in samples if any(w.begin <= begin < w.end for w in found)]
+        for name, found in windows.items()
+    }
+
+
+def of_load(load: Load) -> list[tuple[float, float]]:
+    """Return (begin, latency) of each request; one that failed took for ever."""
+    return [(sample.due, sample.latency if sample.good else load.client.timeout) for sample in within(load.samples)]
+
+
+def limits(rig: Rig) -> Limits:
+    """Let it happen, with everybody else asked all the time."""
+    host, story = rig.hosts[0], Limits(rig)
+    other, file = f"{OTHER}.example.org", "file.example.org"
+    with (
+        Load(host.address, rate=3, domain=file) as nginx,
+        Load(host.address, rate=3, domain=other, asks=(Ask("/health/"),)) as neighbour,
+        Logins(host) as logins,
+    ):
+        time.sleep(SETTLE)
+        for name in BOMBS:
+            story.rest()
+            story.bomb(name)
+            print(f"{name} bomb: over", flush=True)
+        story.rest()
+    story.compare("a file of nginx", by_window(story, of_load(nginx)))
+    story.compare("the other app", by_window(story, of_load(neighbour)))
+    story.compare("a login", by_window(story, logins.taken))
+    return story
+
+
+def ip_filter(story: Limits) -> list[Row]:
+    """In the app's control group, but in the host's network: nothing stands between but the filter of the group."""
+    host, user = story.host, f"cl-{story.host.app}"
+    host.put(CONNECT.encode(), "/usr/local/lib/connect.py")
+    become = f"setpriv --reuid={user} --regid={user} --clear-groups python3 /usr/local/lib/connect.py 127.0.0.1"
+    outside = host.sh(become).stdout.strip()
+    inside = host.sh(f"echo $$ > {story.group}/cgroup.procs; {become}", check=False).stdout.strip()
+    allowed = host.sh(
+        "systemd-run --quiet --wait --pipe -p IPAddressDeny=any -p IPAddressAllow=localhost"
+        " python3 /usr/local/lib/connect.py 127.0.0.1"
+    ).stdout.strip()
+    print(f"IP filter: {inside}; without {outside}; with localhost allowed {allowed}", flush=True)
+    return [
+        Row("IPAddressDeny: a connection got out", 1, int(inside != "EPERM")),
+        Row("IPAddressDeny: void", 2, int(outside != "connected") + int(allowed != "connected")),
+    ]
+
+
+def kernel(suite: Suite) -> tuple[list[Row], str]:
+    """Make the attempts at the kernel in the sandbox, and the same ones as root outside."""
+    inside = suite.run(KERNEL)["outcomes"]
+    root = suite.outside("root", KERNEL)
+    absent = sorted(name for name, said in root.items() if said in ABSENT)
+    void = sorted(name for name, said in root.items() if said != "allowed" and name not in absent)
+    tried = {name: said for name, said in inside.items() if name not in absent}
+    out = sorted(name for name, said in tried.items() if said == "allowed")
+    rows = [
+        Row("attempts at the kernel that got through", len(tried), len(out)),
+        Row("attempts at the kernel, void", len(tried), len(void)),
+        Row("attempts at what this kernel lacks", len(absent), len(absent), None),
+    ]
+    lines = ["| attempt | in the sandbox | as root outside |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {said} | {root[name]} |" for name, said in inside.items()]
+    for name in [*out, *void]:
+        print(f"  {name}: {inside[name]} inside, {root[name]} as root", flush=True)
+    return rows, "\n".join(lines)
+
+
+def prepare(rig: Rig) -> None:
+    """Release the app that turns on its host, and the other one beside it."""
+    host = rig.hosts[0]
+    host.put(HERE / "host/bombs.py", CONFIG)
+    host.put(FILE.encode(), "/etc/nginx/conf.d/file.conf")
+    host.sh("mkdir -p /var/www/html; head -c 1000 /dev/zero > /var/www/html/index.html")
+    one: dict[str, Any] = {
+        "app_release_scale": {"worker": 0, "beat": 0},
+        "app_release_health_timeout": 120,
+        "app_release_timers": "none",
+    }
+    threads = {"GUNICORN_CMD_ARGS": f"--threads 2 --config {CONFIG}"}
+    rig.release("v1", env=threads, app_sandbox_cpu_quota="100%", **one).check()
+    other = Host(host.name, OTHER, f"{OTHER}.example.org", host.variables)
+    rig.release("v1", app_name=OTHER, app_release_domain=other.domain, **one).check()
+    other.proxy()
+
+
+def measure(rig: Rig, only: Sequence[str]) -> int:
+    """Do the parts on a machine that was prepared, and write the page when all of them were."""
+    host = rig.hosts[0]
+    attempts: list[Row] = []
+    bombs: list[Row] = []
+    if "kernel" in only:
+        attempts, table = kernel(Suite(host))
+    if "limits" in only:
+        story = limits(rig)
+        bombs = [*story.rows, *ip_filter(story)]
+    if attempts and bombs:
+        facts = {
+            "systemd": host.sh("systemctl --version").stdout.splitlines()[0],
+            "kernel": host.sh("uname -r").stdout.strip(),
+            "processors, memory": host.sh("nproc; free -m | awk '/Mem/ {print $2 \" MB\"}'").stdout.replace("\n", " "),
+            "virtual machine": host.sh("systemd-detect-virt").stdout.strip(),
+        }
+        report.write(PAGE, TITLE, INTRODUCTION, "Limits", report.section(bombs, facts, TEXT))
+        report.write(PAGE, TITLE, INTRODUCTION, "The kernel itself", f"{report.section(attempts, facts)}\n{table}")
+    return report.close([*bombs, *attempts])
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make campaign-limits", description=__doc__)
+    parser.add_argument("--only", action="append", default=[], choices=("limits", "kernel"), help="a part")
+    only = parser.parse_args(argv).only or ["limits", "kernel"]
+    with Rig("limits", image=IMAGE, backend="qemu") as rig:
+        rig.publish("v1", f"{OTHER}:v1")
+        prepare(rig)
+        return measure(rig, only)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
