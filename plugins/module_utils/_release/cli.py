@@ -250,8 +250,7 @@ def _parser() -> argparse.ArgumentParser:
     learn.add_argument("--seconds", type=int, default=20, help="a process stays up, a command takes so long (20)")
     learn.add_argument("--release", default="", help="a release of this host (the live one, else the newest)")
     learn.add_argument("--json", action="store_true")
-    learn.add_argument("command", nargs="*", help="such as: python manage.py report")
-    learn.set_defaults(call=_learn)
+    learn.set_defaults(call=_learn, command=[])
     for verb, what in (("pin", "never remove a release of this host"), ("unpin", "the contrary")):
         pin = verbs.add_parser(verb, help=what)
         pin.add_argument("app")
@@ -270,9 +269,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(argv: t.Sequence[str]) -> argparse.Namespace:
+    """Read the words; of `learn`, what stands behind -- is a command whose options are none of ours."""
+    at = list(argv).index("--") if list(argv[:1]) == ["learn"] and "--" in argv else len(argv)
+    options = _parser().parse_args(argv[:at])
+    if argv[at + 1 :]:
+        options.command = list(argv[at + 1 :])
+    return options
+
+
 def main(argv: t.Sequence[str] | None = None) -> t.NoReturn:
     """Run a verb. Exit code 0 done, 1 refused or failed, 2 usage, 3 not running."""
-    options = _parser().parse_args(argv)
+    options = _parse(sys.argv[1:] if argv is None else argv)
     try:
         sys.exit(options.call(options))
     except ReleaseFailed as exc:

@@ -53,6 +53,7 @@ if sys.argv[1]:
     own.bind(sys.argv[1])
     own.listen(64)
     os.dup2(own.fileno(), 3)
+    os.set_inheritable(3, True)
     os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
 os.execv(sys.argv[2], sys.argv[2:])
 """
@@ -131,7 +132,7 @@ def report(asked: Asked, release: str, found: Learned) -> dict[str, t.Any]:
         "command": list(asked.command),
         "release": release,
         "works": found.first.works,
-        "works_with": [{"option": item.option, "value": item.setting()} for item in found.smallest],
+        "works_with": [{"option": item.option, "value": item.setting()} for item in remedies.together(found.smallest)],
         "explained": found.last.works,
         "why": found.first.why,
         "said": [] if found.first.works else (found.first if found.last.works else found.last).said.splitlines(),
@@ -188,8 +189,7 @@ class _Host:
         texts = [*self.texts, "[Service]\n" + "\n".join(lines)]
         rc, _out, err = self.systemd.run(self._told(unit, texts, place))
         if rc != 0:
-            said = self.systemd.journal(unit, _SAID) or err.strip()
-            return Seen(False, "it could not be started", said=evidence.mask(said, self.secrets))
+            return Seen(False, "it could not be started", said=self._said(unit) or evidence.mask(err, self.secrets))
         trace = f"{self.layout.activation_run(self.ref.activation)}/{name}.trace"
         try:
             pid = int(self.systemd.run(["systemctl", "show", "-p", "MainPID", "--value", unit])[1].strip() or 0)
@@ -203,8 +203,12 @@ class _Host:
                 if path:
                     files.remove(path)
         why = why or self._verdict(refusals.ended(read, pid))
-        said = "" if not why else evidence.mask(self.systemd.journal(unit, _SAID), self.secrets)
-        return Seen(not why, why, tuple(self._needs(read, texts)), said)
+        return Seen(not why, why, tuple(self._needs(read, texts)), self._said(unit) if why else "")
+
+    def _said(self, unit: str) -> str:
+        """Return the last lines of a run, without those of systemd about it."""
+        masked = str(evidence.mask(self.systemd.journal(unit, 2 * _SAID), self.secrets))
+        return "\n".join([line for line in masked.splitlines() if unit not in line][-_SAID:])
 
     def _told(self, unit: str, texts: t.Sequence[str], place: str) -> list[str]:
         kept = [_without(text, _LEFT_OUT) for text in texts]
@@ -245,7 +249,7 @@ class _Host:
 
     def _needs(self, trace: t.Sequence[str], texts: t.Sequence[str]) -> list[remedies.Need]:
         found = refusals.read(trace)
-        paths = [item.subject for item in found if item.kind in ("path", "unix") and item.subject]
+        paths = [item.subject for item in found if item.kind in ("path", "unix") and item.subject.startswith("/")]
         facts = remedies.Facts(
             asked=directives.asked(texts),
             calls=remedies.passes(texts, self.sets),

@@ -110,6 +110,16 @@ def merged(wanted: t.Sequence[Remedy]) -> list[Remedy]:
     return [remedy for remedy in wanted if remedy.option != READ_ONLY or not writable & set(remedy.allow)]
 
 
+def together(wanted: t.Iterable[Remedy]) -> list[Remedy]:
+    """Return remedies with what is let through of one directive or option in one."""
+    found: dict[tuple[str, str], Remedy] = {}
+    for remedy in wanted:
+        key = (remedy.option, remedy.directive)
+        known = found.get(key, Remedy(*key))
+        found[key] = Remedy(*key, (*known.allow, *remedy.allow))
+    return list(found.values())
+
+
 def _need(refusal: Refusal, facts: Facts) -> Need | None:
     for ask in (_socket, _filter, _memory, _privilege, _network, _execution, _file, _limit, _capability):
         need = ask(refusal, facts)

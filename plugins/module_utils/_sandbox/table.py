@@ -26,17 +26,12 @@ def lines(known: t.Mapping[str, t.Any]) -> list[str]:
 
 def learned(known: t.Mapping[str, t.Any]) -> list[str]:
     """Return the lines of what was learned of a process: what to set is never cut."""
-    what = " ".join(known["command"]) or known["process"]
+    what = " ".join(" ".join(known["command"]).split()) or known["process"]
     rows = [_learned_row(_LEARNED_HEADS)] if known["refused"] else []
     rows += [_learned_row(_learned_cells(item)) for item in known["refused"]]
     said = [f"  {line}" for line in known["said"]]
-    return [_cut(f"{known['release']}, {what}: {_outcome(known)}", WIDTH), *rows, *_to_set(known), *said]
-
-
-def _outcome(known: t.Mapping[str, t.Any]) -> str:
-    if known["works"]:
-        return "works in its sandbox"
-    return f"does not work ({known['why']})"
+    outcome = "works in its sandbox" if known["works"] else f"does not work: {known['why']}"
+    return [_cut(f"{known['release']}, {what}", WIDTH), outcome, *rows, *_to_set(known), *said]
 
 
 def _to_set(known: t.Mapping[str, t.Any]) -> t.Iterator[str]:
@@ -45,7 +40,8 @@ def _to_set(known: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     elif not known["works"] and known["explained"]:
         yield f"It works now and then: run it again ({known['runs']} runs)."
     elif not known["works"]:
-        yield f"With all of it taken back it does not work either ({known['runs']} runs); the last one said:"
+        yield from dict.fromkeys(f"{item['directive']}: {item['why']}" for item in known["refused"] if item["why"])
+        yield f"Nothing that could be tried makes it work ({known['runs']} runs). It said at last:"
     by_option: dict[str, list[t.Any]] = {}
     for item in known["works_with"]:
         by_option.setdefault(item["option"], []).extend(
@@ -54,6 +50,8 @@ def _to_set(known: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     for option, values in by_option.items():
         yield f"{option}:"
         yield from (f"  - {_yaml(value)}" for value in values)
+    if known["works_with"] and known["said"]:
+        yield "Without it, it says:"
 
 
 def _yaml(value: t.Any) -> str:
