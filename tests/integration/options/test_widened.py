@@ -112,21 +112,24 @@ def test_limits_are_those_that_were_asked_for(host: Host) -> None:
 def test_what_logs_for_ever_is_cut_short(host: Host) -> None:
     """In the very sandbox: an operator's command prints to its caller, what is learned from logs to the journal."""
     code = "import sys; [print('flood', n) for n in range(500)]; sys.exit(1)"
+    since = host.sh("date +@%s").stdout.strip()
     assert of_worker(host, code)
-    logged = host.sh("journalctl -q -o cat -u 'containerless-rig-learn-*' | grep -c ^flood").stdout.strip()
-    assert 0 < int(logged) < 100
+    told = f"journalctl -q -o cat --since={since} -u 'containerless-{APP}-learn-*'"
+    logged = host.sh(f"{told} | grep -c ^flood").stdout.strip()
+    # journald takes more than the burst where its disk is roomy (journald.conf(5)); by default it would take them all.
+    assert 50 <= int(logged) < 500
 
 
 def test_no_secret_is_readable_on_the_disk(host: Host) -> None:
-    value = SECRETS["SECRET_KEY"]
-    on_disk = host.sh(f"grep -rlF {value} /etc/containerless /var/lib/containerless", check=False)
-    assert on_disk.stdout == ""
+    host.put(SECRETS["SECRET_KEY"].encode(), "/root/value", "0600")
+    holding = "grep -rlF -f /root/value"
+    assert host.sh(f"{holding} /etc/containerless /var/lib/containerless", check=False).stdout == ""
     assert host.sh(f"head -1 /etc/containerless/{APP}/secrets/SECRET_KEY").stdout == "containerless-sealed/v1\n"
     # It is there: the app runs with it, and a file in memory that is root's alone holds it.
-    held = host.sh(f"grep -rlF {value} /run/containerless/{APP}").stdout.split()
+    held = host.sh(f"{holding} /run/containerless/{APP}").stdout.split()
     assert held
     assert host.sh(f"stat -c '%a %U %F' {held[0]}; stat -f -c %T {held[0]}").stdout.split()[:2] == ["600", "root"]
-    assert value not in host.sh("journalctl -q -o cat").stdout
+    assert SECRETS["SECRET_KEY"] not in host.sh(f"journalctl -q -o cat -u 'containerless-{APP}-*@*'").stdout
 
 
 def test_a_rollback_and_a_boot_decrypt(host: Host) -> None:

@@ -27,7 +27,7 @@ READ = [
     ),
     ('connect(3<socket:[9]>, {sa_family=AF_UNIX, sun_path=@"bus"}, 7) = -1 ECONNREFUSED (', "abstract", "bus", False),
     (
-        'connect(3<s>, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.1")}, 16) = -1 ENETUNREACH (',
+        'connect(3<s>, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.1")}) = -1 E1 (',
         "peer",
         "192.0.2.1:80",
         False,
