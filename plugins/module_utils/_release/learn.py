@@ -354,6 +354,10 @@ def run(layout: Layout, systemd: Systemd, asked: Asked, secrets: t.Mapping[str, 
             systemd.uninstall(ref.activation)  # what a run left that was killed
             host.activations.instantiate(state, stored, ref, dict(secrets))
             return report(asked, stored.release_id, search(host.attempt))
+        except FileNotFoundError:
+            if os.path.isdir(layout.activation_run(ref.activation)):
+                raise
+            raise ContainerlessError(f"a release of {layout.app} began meanwhile and ended this; learn again") from None
         finally:
             systemd.uninstall(ref.activation)
 
