@@ -129,12 +129,12 @@ def test_what_is_no_fault_of_the_sandbox_is_told_so(host: Host) -> None:
     assert (found["works"], found["explained"], found["why"]) == (False, False, "it ended with 4")
     assert found["works_with"] == []
     closed = learn(host, "open('/etc/shadow')")
-    assert closed["refused"] == []
+    assert "/etc/shadow" not in [item["subject"] for item in closed["refused"]]
 
 
 def test_a_network_is_named_as_a_matter_of_peers(host: Host) -> None:
     found = learn(host, "import socket; socket.create_connection(('127.0.0.1', 22))")
-    assert {item["option"] for item in found["refused"]} == {"app_sandbox_egress"}
+    assert {item["option"] for item in found["refused"] if item["call"] == "socket"} == {"app_sandbox_egress"}
 
 
 def test_a_secret_is_in_nothing_that_is_said(host: Host) -> None:
