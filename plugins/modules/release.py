@@ -84,6 +84,10 @@ options:
         type: str
         choices: [credentials, env]
         default: credentials
+      secrets_encrypted:
+        description: Keep secrets on the host's disk encrypted with the key of its systemd.
+        type: bool
+        default: false
       domain:
         description: Host header of the health check.
         type: str
@@ -132,6 +136,10 @@ options:
             default: {}
       scale:
         description: How often each process runs, 0 to 64 by its name, and C(web) at least once. Others run once.
+        type: dict
+        default: {}
+      users:
+        description: User by process, of those that run as another one than C(web).
         type: dict
         default: {}
       listen:

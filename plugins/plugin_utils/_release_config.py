@@ -11,6 +11,7 @@ from typing import Any
 
 from ..module_utils._artifact import procfile
 from ..module_utils._core.errors import ContainerlessError
+from ..module_utils._core.names import SHARED_PREFIX, USER_PREFIX
 from ..module_utils._release.processes import MAX_SCALE, WEB
 from . import _sandbox
 
@@ -21,6 +22,7 @@ _PATH = re.compile(r"/[!-~]*")
 _EXPOSURE = re.compile(r"\d{1,2}(\.\d)?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LISTEN = re.compile(r"(\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<v4>[0-9.]+)):(?P<port>[1-9][0-9]{0,4})")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 MAX_CONNECTIONS = 65536
 
 
@@ -78,6 +80,18 @@ def _scale(given: dict[str, Any]) -> dict[str, int]:
         if not _is_number(number) or not least <= number <= MAX_SCALE:
             raise ContainerlessError(
                 f"app_release_scale {name} is {number!r}; it must be a whole number from {least} to {MAX_SCALE}"
+            )
+    return dict(given)
+
+
+def _users(given: dict[str, Any]) -> dict[str, str]:
+    for name, user in given.items():
+        if name == WEB:
+            raise ContainerlessError("app_release_users names web, which has the user of the app itself")
+        ours = str(user).startswith((USER_PREFIX, SHARED_PREFIX))
+        if not isinstance(user, str) or not _USER.fullmatch(user) or ours or user == "root":
+            raise ContainerlessError(
+                f"app_release_users {name} is {user!r}, which is no name for a user of its own, such as shop-worker"
             )
     return dict(given)
 
@@ -151,6 +165,7 @@ def make(options: dict[str, Any]) -> dict[str, Any]:
         "env": {name: _text(value) for name, value in env.items()},
         "secrets": sorted(secrets),
         "secrets_as": options["secrets_as"],
+        "secrets_encrypted": options["secrets_encrypted"],
         "health": {
             "path": options["health"]["path"],
             "host": options["domain"],
@@ -164,6 +179,7 @@ def make(options: dict[str, Any]) -> dict[str, Any]:
             "commands": _commands(options["health"]["commands"]),
         },
         "scale": _scale(options["scale"]),
+        "users": _users(options["users"]),
         "listen": _listen(options["listen"]),
         "listen_connections": options["listen_connections"],
         "proxy_group": options["proxy_group"],

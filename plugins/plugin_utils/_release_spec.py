@@ -22,9 +22,11 @@ _HEALTH: dict[str, Any] = {
 _CONFIG: dict[str, Any] = {
     "env": {"type": "dict", "default": {}},
     "secrets_as": {"type": "str", "choices": ["credentials", "env"], "default": "credentials"},
+    "secrets_encrypted": {"type": "bool", "default": False},
     "domain": {"type": "str", "required": True},
     "health": {"type": "dict", "options": _HEALTH, "apply_defaults": True},
     "scale": {"type": "dict", "default": {}},
+    "users": {"type": "dict", "default": {}},
     "listen": {"type": "str", "default": ""},
     "listen_connections": {"type": "int", "default": 1024},
     "proxy_group": {"type": "str", "default": "www-data"},

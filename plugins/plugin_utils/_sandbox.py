@@ -23,8 +23,23 @@ PROFILES = ("strict", "standard", "compat", "talk2018")
 #: Profiles that leave the host's network and say what of it.
 _NETWORKED = ("standard", "compat")
 _PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
+_FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_GROUP = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _BYTES = re.compile(r"[1-9][0-9]*[KMGT]?")
 _QUOTA = re.compile(r"[1-9][0-9]*%")
+#: What becomes of a unit when the kernel kills one of its processes for memory.
+OOM_POLICIES = ("continue", "stop", "kill")
+#: In every profile; those of the roles' defaults. Times in seconds.
+_LIMITS: dict[str, Any] = {
+    "memory_max": "512M",
+    "memory_high": "",
+    "tasks_max": 256,
+    "cpu_quota": "200%",
+    "nofile": 16384,
+    "oom_policy": "continue",
+    "log_interval": 30,
+    "log_burst": 2000,
+}
 #: A proxy for each peer and activation: that many are a mistake.
 MAX_PEERS = 32
 _PEER = re.compile(r"(?P<name>[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):(?P<port>[0-9]{1,5})")
@@ -43,6 +58,7 @@ def options(given: Mapping[str, Any]) -> dict[str, Any]:
         "profile": profile,
         "limits": _limits(given.get("limits", {})),
         "bind_read_only": _paths(given.get("bind_read_only", [])),
+        "media": _media(given.get("media", {})),
         "ip_allow": _networks(given.get("ip_allow", []), profile),
         "egress": _egress(given.get("egress", []), profile),
         "opt_out": [_opted_out(item) for item in given.get("opt_out", [])],
@@ -108,12 +124,15 @@ def _opted_out(item: Any) -> dict[str, Any]:
     name, allow = known["directive"], [str(word) for word in item.get("allow") or []]
     if allow and name not in directives.ALLOWING:
         raise ContainerlessError(
-            f"app_sandbox_opt_out {name} takes no allow, which is for {' and '.join(directives.ALLOWING)}"
+            f"app_sandbox_opt_out {name} takes no allow, which is for {', '.join(directives.ALLOWING)}"
         )
+    if name in directives.ADDED and not allow:
+        raise ContainerlessError(f"app_sandbox_opt_out {name} needs an allow, such as [/var/lib/other]")
     for word in allow:
         if not directives.ALLOWING[name].fullmatch(word):
             raise ContainerlessError(f"app_sandbox_opt_out {name} allows {word!r}, which is no word of that directive")
-    return {**known, "allow": allow, "value": " ".join(allow) or directives.OPEN[name]}
+    (_, value), *also = directives.taken_back(name, allow)
+    return {**known, "allow": allow, "value": value, "also": [f"{key}={more}" for key, more in also]}
 
 
 def _reasoned(item: Any, option: str) -> dict[str, str]:
@@ -121,8 +140,9 @@ def _reasoned(item: Any, option: str) -> dict[str, str]:
     if not isinstance(item, Mapping) or not {"directive", "reason"} <= set(item):
         raise ContainerlessError(f"{option} holds {item!r}, which lacks a directive or a reason")
     name, reason = str(item["directive"]), str(item["reason"]).strip()
-    if name not in directives.OPEN:
-        near = difflib.get_close_matches(name, directives.OPEN, n=1)
+    known = {*directives.OPEN, *(directives.ADDED if option == "app_sandbox_opt_out" else ())}
+    if name not in known:
+        near = difflib.get_close_matches(name, sorted(known), n=1)
         raise ContainerlessError(
             f"{option} names {name!r}, which is no directive of a profile that can be opted out of"
             + (f" (did you mean {near[0]}?)" if near else "")
@@ -135,7 +155,7 @@ def _reasoned(item: Any, option: str) -> dict[str, str]:
 
 
 def _limits(given: Mapping[str, Any]) -> dict[str, Any]:
-    limits = {"memory_max": "512M", "memory_high": "", "tasks_max": 256, "cpu_quota": "200%", **given}
+    limits = {**_LIMITS, **given}
     for name, pattern, such, empty in (
         ("memory_max", _BYTES, "512M", False),
         ("memory_high", _BYTES, "400M", True),
@@ -144,8 +164,14 @@ def _limits(given: Mapping[str, Any]) -> dict[str, Any]:
         value = str(limits[name])
         if not pattern.fullmatch(value) and (value or not empty):
             raise ContainerlessError(f"app_sandbox_{name} {value!r} must look like {such}")
-    if int(limits["tasks_max"]) < 1:
-        raise ContainerlessError(f"app_sandbox_tasks_max is {limits['tasks_max']}; it must be at least 1")
+    for name in ("tasks_max", "nofile", "log_interval", "log_burst"):
+        # 0 turns systemd's limit of the journal off, and with it what keeps an app from filling the disk.
+        if int(limits[name]) < 1:
+            raise ContainerlessError(f"app_sandbox_{name} is {limits[name]}; it must be at least 1")
+    if limits["oom_policy"] not in OOM_POLICIES:
+        raise ContainerlessError(
+            f"app_sandbox_oom_policy {limits['oom_policy']!r} must be one of {', '.join(OOM_POLICIES)}"
+        )
     return limits
 
 
@@ -156,6 +182,16 @@ def _paths(given: Sequence[Any]) -> list[str]:
                 f"app_sandbox_bind_read_only holds {path!r}, which is no absolute path of letters, digits and ._@+-"
             )
     return [str(path) for path in given]
+
+
+def _media(given: Mapping[str, Any]) -> dict[str, Any]:
+    group, dirs = str(given.get("group", "")), [str(name) for name in given.get("dirs", [])]
+    if group and not _GROUP.fullmatch(group):
+        raise ContainerlessError(f"app_sandbox_media_group {group!r} is no name of a group, such as www-data")
+    for name in dirs:
+        if not _FOLDER.fullmatch(name):
+            raise ContainerlessError(f"app_sandbox_media_dirs holds {name!r}, which is not a plain folder name")
+    return {"group": group, "dirs": sorted(dirs)}
 
 
 def _networks(given: Sequence[Any], profile: str) -> list[str]:

@@ -96,8 +96,23 @@ class Context:
             "state_path": self.layout.data,
             "egress": _without_kind(self.layout.template_egress("net")),
             "egress_peer": _without_kind(self.layout.template_egress("peer")),
+            **self._shared,
             "hosts": f"{self.layout.units}/{self.layout.template_egress('net').replace('@.', '@%i.')}.d/hosts",
         }
+
+    @property
+    def _shared(self) -> dict[str, str]:
+        """Where several users write, if there are several."""
+        several = bool(self.config.get("users"))
+        return {"shared": self.layout.shared, "shared_group": self.layout.shared_group} if several else {}
+
+    def app_of(self, process: str) -> dict[str, Any]:
+        """Return the same with the user and the state of a process."""
+        user = self.config.get("users", {}).get(process)
+        if user is None:
+            return self.app
+        state = {"state_directory": self.layout.own_state_directory(user), "state_path": self.layout.own_data(user)}
+        return {**self.app, "user": user, "group": user, **state}
 
 
 def _without_kind(template: str) -> str:
@@ -125,7 +140,7 @@ def _tasks(context: Context) -> dict[str, dict[str, Any]]:
         found = {"applied": {**applied, "timeout": timeout}, "migrate": {**migrate, "timeout": timeout}}
     for name, argv in scaled.commands(context.manifest, context.config).items():
         command = _command(context, "app_release_health_commands", f"healthy_{name}", argv)
-        task = {"description": f"health of {name}", "argv": command, "output": ""}
+        task = {"description": f"health of {name}", "argv": command, "output": "", "process": name}
         found[f"healthy_{name}"] = {**task, "timeout": context.config["health"]["timeout"]}
     return found
 
@@ -180,14 +195,19 @@ class _Renderer:
     def plain(self, name: str, template: str, **more: Any) -> None:
         self.units[name] = self.text(template, **more)
 
-    def sandboxed(self, name: str, template: str, *, notify: bool = False, binds: str = "", **more: Any) -> None:
-        """Add a unit with its drop-in; `binds` is the folder below /run in which it makes a socket of its own."""
-        self.plain(name, template, **more)
-        app = {**self._context.app, "notify": notify, **({"binds": binds} if binds else {})}
+    def sandboxed(
+        self, name: str, template: str, *, notify: bool = False, of: str = "", binds: str = "", **more: Any
+    ) -> None:
+        """Add a unit with its drop-in.
+
+        `of` names the process whose user it has, `binds` the folder below /run in which it makes a socket of its own.
+        """
+        app = {**self._context.app_of(of), "notify": notify, **({"binds": binds} if binds else {})}
+        self.plain(name, template, app=app, **more)
         more = {**self.sandbox, "egress": self.egress, "app": app}
         self.units[f"{name}.d/50-sandbox.conf"] = self.text("50-sandbox.conf.j2", **more)
 
-    def process(self, unit: str, process: processes.Process, more: dict[str, Any]) -> None:
+    def process(self, name: str, unit: str, process: processes.Process, more: dict[str, Any]) -> None:
         """Add a process, with a proxy in front of a server that can't inherit the socket of its release."""
         folder, known = "", {**asdict(process), **more}
         if process.binds:
@@ -195,7 +215,7 @@ class _Renderer:
             folder = f"{PREFIX}/{self._context.layout.app}/%i/{web.rpartition('-')[2]}"
             known |= {"unit": web, "proxy": _without_kind(proxy), "socket": f"/run/{folder}/own.sock"}
             self.plain(proxy, "web.proxy.service.j2", process=known, listening=f"{_PROBES}/listening.py")
-        self.sandboxed(unit, "process.service.j2", notify=process.notify, binds=folder, process=known)
+        self.sandboxed(unit, "process.service.j2", notify=process.notify, of=name, binds=folder, process=known)
 
     def network(self, layout: Layout) -> None:
         """Add the namespace with a socket and a proxy for each peer, and the names by which the app knows them."""
@@ -224,9 +244,9 @@ def render(templates: Templates, context: Context) -> tuple[dict[str, str], str]
             "instance": number,
             "stop_timeout": config["stop_timeouts"].get(name, config["stop_timeout"]),
         }
-        made.process(layout.template_unit(name, instance=number), process, more)
+        made.process(name, layout.template_unit(name, instance=number), process, more)
     for name, task in _tasks(context).items():
-        made.sandboxed(layout.template_task(name), "task.service.j2", task=task)
+        made.sandboxed(layout.template_task(name), "task.service.j2", of=task.get("process", ""), task=task)
     for name, timer in _timers(context).items():
         made.plain(layout.template_timer(name), "task.timer.j2", timer=timer)
         made.sandboxed(layout.template_timer(name, "service"), "task.service.j2", task=timer)

@@ -17,6 +17,7 @@ from .errors import ContainerlessError
 
 PREFIX = "containerless"
 USER_PREFIX = "cl-"
+SHARED_PREFIX = "clsh-"
 APP_NAME = r"[a-z][a-z0-9_]{0,23}"
 PROCESS_NAME = r"[a-z][a-z0-9_]{0,23}"
 TASK_NAME = r"[a-z][a-z0-9_]{0,31}"  # healthy_<process>
@@ -169,6 +170,22 @@ class Layout:
         return f"{PREFIX}/{self.app}/data"
 
     @property
+    def users(self) -> str:
+        """Where processes that have a user of their own have their state, each in a folder of its user's name."""
+        return f"{self.var}/users"
+
+    def own_data(self, user: str) -> str:
+        return f"{self.users}/{user}"
+
+    def own_state_directory(self, user: str) -> str:
+        return f"{PREFIX}/{self.app}/users/{user}"
+
+    @property
+    def shared(self) -> str:
+        """What processes of several users share."""
+        return f"{self.var}/shared"
+
+    @property
     def ledger(self) -> str:
         return f"{self.var}/ledger.jsonl"
 
@@ -239,6 +256,11 @@ class Layout:
     @property
     def user(self) -> str:
         return USER_PREFIX + self.app
+
+    @property
+    def shared_group(self) -> str:
+        """Whose members write to `shared`: not the group of the app's user, who may read its state."""
+        return SHARED_PREFIX + self.app
 
     @property
     def boot_unit(self) -> str:

@@ -188,6 +188,18 @@ def _drain(options: argparse.Namespace) -> int:
     return 0
 
 
+def _learn(options: argparse.Namespace) -> int:
+    """Say what stands in the way of a process or a command, and what it works with."""
+    from .._sandbox import table
+    from . import learn
+
+    layout = Layout(options.app)
+    asked = learn.asked(options.process, options.command, options.path, options.seconds, options.release)
+    found = learn.run(layout, Systemd(layout), asked, {})
+    print(json.dumps(found, indent=1) if options.json else "\n".join(table.learned(found)))
+    return 0 if found["works"] else 3
+
+
 def _pin(options: argparse.Namespace) -> int:
     """Keep a release of this host whatever is released later, or keep it no longer."""
     engine = _engine(options.app, options.verb)
@@ -226,6 +238,19 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("--why", default="", help="stands in the ledger")
     rollback.set_defaults(call=_rollback)
     manage.add_verb(verbs)
+    learn = verbs.add_parser(
+        "learn",
+        help="run a process or a command beside what is live, and say what the sandbox refuses it; exit code 3 when it"
+        " does not work",
+        usage=f"{PREFIX} learn APP [PROCESS [-- COMMAND ...]] [--path PATH] [--seconds N] [--release ID] [--json]",
+    )
+    learn.add_argument("app")
+    learn.add_argument("process", nargs="?", default="web", help="its sandbox (web)")
+    learn.add_argument("--path", action="append", default=[], help="what web is asked for beside its health check")
+    learn.add_argument("--seconds", type=int, default=20, help="a process stays up, a command takes so long (20)")
+    learn.add_argument("--release", default="", help="a release of this host (the live one, else the newest)")
+    learn.add_argument("--json", action="store_true")
+    learn.set_defaults(call=_learn, command=[])
     for verb, what in (("pin", "never remove a release of this host"), ("unpin", "the contrary")):
         pin = verbs.add_parser(verb, help=what)
         pin.add_argument("app")
@@ -244,9 +269,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(argv: t.Sequence[str]) -> argparse.Namespace:
+    """Read the words; of `learn`, what stands behind -- is a command whose options are none of ours."""
+    at = list(argv).index("--") if list(argv[:1]) == ["learn"] and "--" in argv else len(argv)
+    options = _parser().parse_args(argv[:at])
+    if argv[at + 1 :]:
+        options.command = list(argv[at + 1 :])
+    return options
+
+
 def main(argv: t.Sequence[str] | None = None) -> t.NoReturn:
     """Run a verb. Exit code 0 done, 1 refused or failed, 2 usage, 3 not running."""
-    options = _parser().parse_args(argv)
+    options = _parse(sys.argv[1:] if argv is None else argv)
     try:
         sys.exit(options.call(options))
     except ReleaseFailed as exc:

@@ -109,7 +109,8 @@ class Engine:
                 staging.unpack_tree(self.layout, desired)
             with self._step("stage"):
                 staging.stage(self.layout, self.systemd, desired)
-                self.state.write_host_options(keep=self.policy.keep, timers=self.policy.timers)
+                seal = desired.config.get("secrets_encrypted", False)
+                self.state.write_host_options(keep=self.policy.keep, timers=self.policy.timers, seal=seal)
                 self._log("staged", target)
             with self._step("verify"):
                 stored = self._stored(target)
@@ -127,7 +128,7 @@ class Engine:
             staging.check_mounted(self.layout, live.release_id)
         if live is not None and not self.policy.allow_older:
             plan.refuse_older(live.manifest, desired.manifest)
-        staging.preflight(self.layout, desired, self.state.secrets())
+        staging.preflight(self.layout, desired, self.state.secret_names())
         if live is not None and self.policy.overlap != "hold":
             staging.check_memory(self.systemd.memory(self.layout.slice), staging.available_memory())
 
@@ -513,7 +514,11 @@ class Engine:
         """Have the old release serve, then collect the evidence, then clear up; return the error to raise."""
         left, target = self._journal, self._journal.target
         self.state.reread_active()
-        secrets = [*self.state.secrets().values(), *self._secrets.values(), *self.activations.secrets(target).values()]
+        secrets = [
+            *self.state.readable_secrets().values(),
+            *self._secrets.values(),
+            *self.activations.secrets(target).values(),
+        ]
         reason = str(evidence.mask("; ".join([f"step {left.step}: {exc}", *staging.full(self.layout)]), secrets))
         action = self._way_out(left)
         if action == "finish":

@@ -86,7 +86,7 @@ def running(state: State, systemd: Systemd) -> bool:
 
 def observe(state: State, systemd: Systemd, content_id: str, secrets: dict[str, str]) -> Observed:
     """Return what the plan is made from."""
-    known = state.secrets()
+    known = state.readable_secrets()
     return Observed(
         live=state.active.release if state.active else None,
         running=running(state, systemd),

@@ -37,6 +37,7 @@ def check(manifest: dict[str, t.Any], config: dict[str, t.Any]) -> None:
     """Raise when an option names a process that the artifact does not have."""
     named = {
         "app_release_scale": config.get("scale", {}),
+        "app_release_users": config.get("users", {}),
         "app_release_stop_timeouts": config.get("stop_timeouts", {}),
         "app_release_health_commands": config.get("health", {}).get("commands", {}),
     }

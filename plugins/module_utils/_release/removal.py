@@ -34,10 +34,17 @@ def remove(layout: Layout, systemd: Systemd, *, data: bool) -> None:
     systemd.stop(layout.slice)
     for path in (layout.active, layout.origin, layout.journal, layout.host_options):
         files.remove(path)
+    others = files.names(layout.users, ".*") if data else []
     for path in (layout.srv, layout.etc, layout.run, *([layout.var] if data else [])):
         shutil.rmtree(path, ignore_errors=True)
     if data and _has_user(layout.user):
         systemd.run(["userdel", layout.user])
+    for name in others:
+        # One that stood on the host before is somebody else's.
+        if _has_user(name) and pwd.getpwnam(name).pw_gecos == systemd.owner:
+            systemd.run(["userdel", name])
+    if others:
+        systemd.run(["groupdel", layout.shared_group])
     systemd.reload()
 
 

@@ -14,7 +14,7 @@ import typing as t
 from .._core import canonical
 from .._core.errors import ContainerlessError
 from .._core.names import Layout
-from . import files, static
+from . import files, sealed, static
 from .desired import Desired
 from .systemd import Systemd
 
@@ -37,9 +37,22 @@ def preflight(layout: Layout, desired: Desired, known_secrets: t.Container[str])
         raise ContainerlessError(
             f"group {group!r} does not exist on this host; install the proxy first or set app_release_proxy_group"
         ) from None
+    if desired.config.get("secrets_encrypted"):
+        sealed.require()
+    _check_media_group(desired.config["sandbox"].get("media", {}))
     missing = [name for name in desired.config["secrets"] if name not in desired.secrets and name not in known_secrets]
     if missing:
         raise ContainerlessError(f"app_release_secrets has no value for {', '.join(missing)}")
+
+
+def _check_media_group(media: dict[str, t.Any]) -> None:
+    try:
+        grp.getgrnam(media.get("group") or "root")
+    except KeyError:
+        raise ContainerlessError(
+            f"group {media['group']!r} does not exist on this host; install the web server first or set"
+            " app_sandbox_media_group"
+        ) from None
 
 
 def check_space(layout: Layout, manifest: dict[str, t.Any]) -> None:
@@ -144,6 +157,12 @@ def stage(layout: Layout, systemd: Systemd, desired: Desired) -> None:
     files.directory(f"{layout.etc}/snapshots", 0o700)
     static.publish(layout, desired.content_id)
     _prepare_data(layout, desired.config["public_dirs"], desired.config["proxy_group"])
+    media = desired.config["sandbox"].get("media") or {"dirs": [], "group": ""}
+    _prepare_data(layout, media["dirs"] if media["group"] else [], media["group"])
+    users = sorted(set(desired.config.get("users", {}).values()))
+    if users:
+        systemd.ensure_users(users)
+        _prepare_shared(layout)
     if files.read(layout.boot_unit_file) != desired.boot_unit.encode() or not systemd.is_enabled(layout.boot_unit):
         files.write(layout.boot_unit_file, desired.boot_unit.encode())
         systemd.reload()
@@ -168,6 +187,12 @@ def _prepare_data(layout: Layout, public: list[str], group: str) -> None:
         _public_folder(f"{layout.data}/{name}", user.pw_uid, grp.getgrnam(group).gr_gid)
 
 
+def _prepare_shared(layout: Layout) -> None:
+    """Have the folder of what several users share: root's, so that none of them exchanges it for another one."""
+    files.directory(layout.shared, 0o2770)
+    os.chown(layout.shared, 0, grp.getgrnam(layout.shared_group).gr_gid)
+
+
 def _public_folder(path: str, uid: int, gid: int) -> None:
     """Have a folder that the proxy's group may read. It stands in a folder of the app's, so no link is followed."""
     with contextlib.suppress(FileExistsError):
@@ -176,7 +201,7 @@ def _public_folder(path: str, uid: int, gid: int) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         raise ContainerlessError(
-            f"{path} is not a folder; app_release_public_dirs names folders of the app's data"
+            f"{path} is not a folder; app_release_public_dirs and app_sandbox_media_dirs name folders of the app's data"
         ) from None
     try:
         os.fchown(fd, uid, gid)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import typing as t
@@ -12,11 +13,11 @@ from dataclasses import dataclass, field
 
 from .._core import canonical, schemas
 from .._core.errors import ContainerlessError
-from .._core.names import ENVIRONMENT_NAME, Layout
-from . import files, journal, ledger, processes
+from .._core.names import ENVIRONMENT_NAME, RELEASE_ID, Layout
+from . import files, journal, ledger, processes, sealed
 from .journal import Journal, Ref
 
-_HOST_OPTIONS: dict[str, t.Any] = {"keep": 5, "pinned": [], "timers": False}
+_HOST_OPTIONS: dict[str, t.Any] = {"keep": 5, "pinned": [], "timers": False, "seal": False}
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class State:
             self.write_active(origin)
 
     def host_options(self) -> dict[str, t.Any]:
-        """Return what is chosen for this host alone: `timers` (bool), `keep` (artifacts) and `pinned` (release ids)."""
+        """Return what is chosen for this host alone: `timers`, `seal`, `keep` (artifacts), `pinned` (release ids)."""
         known = files.read(self.layout.host_options)
         return {**_HOST_OPTIONS, **(canonical.loads(known, self.layout.host_options) if known else {})}
 
@@ -176,36 +177,80 @@ class State:
         return {name: text.decode() for name, text in found.items()}
 
     def secrets(self) -> dict[str, str]:
-        """Return the newest value of each secret that went live."""
-        return files.read_folder(self.layout.secrets, ENVIRONMENT_NAME)
+        """Return the newest value of each secret that went live. Raises Unreadable, as all that reads values does."""
+        return _read_secrets(self.layout.secrets)
+
+    def readable_secrets(self) -> dict[str, str]:
+        """Return those of them that this host can read."""
+        names = files.names(self.layout.secrets, ENVIRONMENT_NAME)
+        found: dict[str, str] = {}
+        for name in names:
+            with contextlib.suppress(sealed.Unreadable):
+                found.update(_read_secrets(self.layout.secrets, [name]))
+        return found
+
+    def secrets_besides(self, given: t.Container[str]) -> dict[str, str]:
+        """Return those that nobody brings."""
+        names = [name for name in files.names(self.layout.secrets, ENVIRONMENT_NAME) if name not in given]
+        return _read_secrets(self.layout.secrets, names)
+
+    def secret_names(self) -> list[str]:
+        return files.names(self.layout.secrets, ENVIRONMENT_NAME)
 
     def snapshot(self, release_id: str) -> dict[str, str]:
         """Return the values of the secrets that a release was good with; empty when it never was."""
-        return files.read_folder(self.layout.snapshot(release_id), ENVIRONMENT_NAME)
+        return _read_secrets(self.layout.snapshot(release_id))
 
     def write_secrets(self, values: dict[str, str], good: str = "") -> None:
         """Keep the secrets of a release that went live as the newest, and as its own when it is `good`."""
-        _write_secrets(self.layout.secrets, values)
+        seal = self.host_options()["seal"]
+        _write_secrets(self.layout.secrets, values, seal=seal)
         if good:
             files.directory(os.path.dirname(self.layout.snapshot(good)), 0o700)
-            _write_secrets(self.layout.snapshot(good), values)
+            _write_secrets(self.layout.snapshot(good), values, seal=seal)
+        if seal:
+            self._seal_others()
+
+    def _seal_others(self) -> None:
+        """Seal what was written before that was asked for: no copy stays that anybody can read."""
+        snapshots = os.path.dirname(self.layout.snapshot("1-" + "0" * 12))
+        for folder in (self.layout.secrets, *(f"{snapshots}/{name}" for name in files.names(snapshots, RELEASE_ID))):
+            for name in files.names(folder, ENVIRONMENT_NAME):
+                data = files.read(f"{folder}/{name}") or b""
+                if not sealed.is_sealed(data):
+                    files.write(f"{folder}/{name}", sealed.seal(name, data.decode()), 0o600)
 
     def next_secrets(self) -> dict[str, str]:
         """Return the secrets of what is under way."""
-        return files.read_folder(self.layout.next_secrets, ENVIRONMENT_NAME)
+        return _read_secrets(self.layout.next_secrets)
 
     def write_next_secrets(self, values: dict[str, str]) -> None:
         shutil.rmtree(self.layout.next_secrets, ignore_errors=True)
-        _write_secrets(self.layout.next_secrets, values)
+        _write_secrets(self.layout.next_secrets, values, seal=self.host_options()["seal"])
 
 
-def _write_secrets(folder: str, values: dict[str, str]) -> None:
+def _read_secrets(folder: str, names: t.Iterable[str] | None = None) -> dict[str, str]:
+    names = files.names(folder, ENVIRONMENT_NAME) if names is None else names
+    return {name: sealed.opened(f"{folder}/{name}", name, files.read(f"{folder}/{name}") or b"") for name in names}
+
+
+def _write_secrets(folder: str, values: dict[str, str], *, seal: bool) -> None:
     """Have values in a folder, 0600, for root alone."""
     files.directory(folder, 0o700)
-    known = files.read_folder(folder, ENVIRONMENT_NAME)
     for name, value in values.items():
-        if known.get(name) != value:
-            files.write(f"{folder}/{name}", value.encode(), 0o600)
+        if not _holds(f"{folder}/{name}", name, value, seal=seal):
+            files.write(f"{folder}/{name}", sealed.seal(name, value) if seal else value.encode(), 0o600)
+
+
+def _holds(path: str, name: str, value: str, *, seal: bool) -> bool:
+    """Say whether a file has a value, in the form that is asked for."""
+    data = files.read(path)
+    if data is None or sealed.is_sealed(data) != seal:
+        return False
+    try:
+        return sealed.opened(path, name, data) == value
+    except sealed.Unreadable:
+        return False
 
 
 def _active(document: dict[str, t.Any]) -> Ref:

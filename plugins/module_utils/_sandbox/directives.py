@@ -62,7 +62,10 @@ OPEN: dict[str, str] = {
 ALLOWING = {
     "RestrictAddressFamilies": re.compile(r"AF_[A-Z0-9_]+"),
     "SystemCallFilter": re.compile(r"@?[a-z0-9_-]+"),
+    "BindPaths": re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+"),
 }
+#: Of no profile: what it lets in is all that it says.
+ADDED = frozenset({"BindPaths"})
 _LISTS = frozenset(
     {
         *ALLOWING,
@@ -76,6 +79,14 @@ _LISTS = frozenset(
         "TemporaryFileSystem",
     }
 )
+
+
+def taken_back(directive: str, allow: t.Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Return the assignments that take a directive back, or let single words of `allow` through."""
+    value = " ".join(allow) or OPEN[directive]
+    # A path that is bound is a mount of its own, which no other line makes noexec.
+    also = [("NoExecPaths", value)] if directive == "BindPaths" else []
+    return [(directive, value), *also]
 
 
 def assignments(text: str, section: str = "Service") -> t.Iterator[tuple[str, str]]:

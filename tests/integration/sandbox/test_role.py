@@ -62,6 +62,22 @@ def test_a_unit_is_confined_and_restarted_once(machine: Machine, play: Play):
     assert machine.run(f"systemctl show --property=MainPID {UNIT}").stdout == confined
 
 
+def test_media_are_read_by_their_group_and_the_database_beside_them_is_not(machine: Machine, play: Play):
+    machine.run(f"systemctl start theirs.socket {UNIT}")
+    told = play(app_sandbox_media_group="www-data", app_sandbox_media_dirs=["photos"], app_sandbox_restart=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert machine.run(f"stat -c '%a %U %G' {STATE}/photos").stdout.split() == ["2750", "cl-shop", "www-data"]
+    assert machine.get("/sqlite/")["mode"] == "wal"  # written by the unit after it
+    machine.run(f"runuser -u cl-shop -- sh -c 'umask 0027; mkdir -p {STATE}/photos/a; echo hello > {STATE}/photos/a/b'")
+    as_proxy = "cd /; runuser -u www-data --"
+    assert machine.run(f"{as_proxy} cat {STATE}/photos/a/b").stdout == "hello\n"
+    for attempt in (f"cat {STATE}/db.sqlite3", f"ls {STATE}", f"touch {STATE}/photos/new"):
+        assert "Permission denied" in machine.run(f"{as_proxy} {attempt}", check=False).stderr
+    again = play(app_sandbox_media_group="www-data", app_sandbox_media_dirs=["photos"], app_sandbox_restart=True)
+    assert "changed=0" in again.stdout
+    machine.run(f"rm -rf {STATE}/photos /etc/tmpfiles.d/containerless-{UNIT}.conf")
+
+
 def test_check_mode_changes_nothing(machine: Machine, play: Play):
     planned = play("--check", "--diff")
     assert planned.returncode == 0, planned.stdout + planned.stderr

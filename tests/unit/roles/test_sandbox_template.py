@@ -187,6 +187,12 @@ OPT_OUTS = [
 ]
 
 
+def test_a_folder_that_is_let_in_is_noexec() -> None:
+    """A bound path is a mount of its own, which NoExecPaths=/ does not cover."""
+    text = render(opt_out=[{"directive": "BindPaths", "allow": ["/var/lib/other"], "reason": "shared"}])
+    assert text.endswith("\n# BindPaths: shared\nBindPaths=/var/lib/other\nNoExecPaths=/var/lib/other\n")
+
+
 @pytest.mark.parametrize(("item", "line"), OPT_OUTS)
 def test_an_opt_out_is_the_last_word_on_its_directive_and_says_why(item: dict[str, t.Any], line: str) -> None:
     reason = "pycares 4.4 calls back through old cffi (100%)"
@@ -228,6 +234,19 @@ def test_the_notify_socket_is_there_only_for_who_needs_it(notify: bool, access: 
 def test_a_folder_that_the_user_named_must_exist() -> None:
     binds = values(render(bind_read_only=["/run/postgresql", "/run/redis"]), "BindReadOnlyPaths")
     assert binds[-2:] == ["/run/postgresql", "/run/redis"]
+
+
+@pytest.mark.parametrize("profile", _sandbox.PROFILES)
+def test_limits_stand_in_every_profile(profile: str) -> None:
+    """An app of any profile may loop, leak and log for ever."""
+    limits = {"OOMPolicy": "continue", "TasksMax": "256", "MemoryMax": "512M", "MemorySwapMax": "0", "CPUQuota": "200%"}
+    limits |= {"LimitNOFILE": "16384", "LimitCORE": "0", "LogRateLimitIntervalSec": "30s", "LogRateLimitBurst": "2000"}
+    text = render(profile=profile)
+    assert {name: values(text, name)[-1] for name in limits} == limits
+    given = render(profile=profile, oom_policy="kill", nofile=64, log_interval=5, log_burst=10)
+    changed = {name: values(given, name)[-1] for name in ("OOMPolicy", "LimitNOFILE", "LogRateLimitIntervalSec")}
+    assert changed == {"OOMPolicy": "kill", "LimitNOFILE": "64", "LogRateLimitIntervalSec": "5s"}
+    assert values(given, "LogRateLimitBurst") == ["10"]
 
 
 def test_limits_that_are_empty_are_not_written() -> None:

@@ -25,9 +25,11 @@ OPTIONS: dict[str, Any] = {
     "env": {"DJANGO_SETTINGS_MODULE": "shop.settings"},
     "secrets": {"SECRET_KEY": "correct-horse"},
     "secrets_as": "credentials",
+    "secrets_encrypted": False,
     "domain": "shop.example.org",
     "health": HEALTH,
     "scale": {},
+    "users": {},
     "listen": "",
     "listen_connections": 1024,
     "proxy_group": "www-data",
@@ -117,6 +119,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     *(({"env": {name: "x"}}, "app_release_env") for name in ("", "1A", "A-B", "A B", "A\nB", "\u00c4", 5)),
     *(({"secrets": {name: "x"}}, "app_release_secrets") for name in ("", "../x", "A.new", "A/B")),
     ({"env": {"SECRET_KEY": "x"}}, "SECRET_KEY stands in both app_release_env and app_release_secrets"),
+    ({"users": {"web": "shop-web"}}, "app_release_users names web"),
+    *(
+        ({"users": {"worker": name}}, "app_release_users worker is")
+        for name in ("root", "cl-other", "clsh-x", "a b", 5)
+    ),
     *(({"public_dirs": [name]}, "app_release_public_dirs") for name in ("", ".", "..", "a/b", "-a", ".a", "a\n")),
     *(({"domain": name}, "app_release_domain") for name in ("", "a b", "https://a", "a/", "a\r\nX: y", "a:b", "-a")),
     *(({"health": {**HEALTH, "path": path}}, "app_release_health_path") for path in ("", "health", "https://a/")),

@@ -579,3 +579,40 @@ def test_systemd_accepts_the_units(templates: Templates, context: Context, tmp_p
     done = subprocess.run([analyze, "verify", "--man=no", *files], capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "containerless" in line]
     assert complaints == []
+
+
+# Users of single processes.
+
+
+def test_a_process_with_a_user_of_its_own_has_its_own_state_and_shares_a_folder(
+    templates: Templates, context: Context
+) -> None:
+    units, _boot = _units.render(templates, change(context, users={"worker": "shop-worker"}))
+    worker, web = (units[f"containerless-shop-{name}@.service"] for name in ("worker", "web"))
+    assert settings_of(worker, "User") == settings_of(worker, "Group") == ["shop-worker"]
+    assert settings_of(web, "User") == ["cl-shop"]
+    boxes = [units[f"containerless-shop-{name}@.service.d/50-sandbox.conf"] for name in ("worker", "web")]
+    assert [settings_of(box, "StateDirectory")[-1] for box in boxes] == [
+        "containerless/shop/users/shop-worker",
+        "containerless/shop/data",
+    ]
+    shared = "/var/lib/containerless/shop/shared"
+    for unit, box in zip((worker, web), boxes, strict=True):
+        assert settings_of(unit, "SupplementaryGroups") == ["clsh-shop"]
+        assert f"CONTAINERLESS_SHARED={shared}" in settings_of(unit, "Environment")
+        assert settings_of(box, "BindPaths")[-1] == shared
+        # A mount of its own, which no other line makes noexec.
+        assert shared in settings_of(box, "NoExecPaths")[-1].split()
+    assert "/var/lib/containerless/shop/users/shop-worker" in settings_of(boxes[0], "NoExecPaths")[-1].split()
+
+
+def test_nothing_is_shared_where_there_is_one_user(templates: Templates, context: Context) -> None:
+    units, _boot = _units.render(templates, context)
+    assert not any("SupplementaryGroups" in text or "/shared" in text for text in units.values())
+
+
+def test_the_health_command_of_a_process_has_its_user(templates: Templates, context: Context) -> None:
+    health = {**CONFIG["health"], "commands": {"worker": ["python", "manage.py", "check"]}}
+    units, _boot = _units.render(templates, change(context, users={"worker": "shop-worker"}, health=health))
+    assert settings_of(units["containerless-shop-task.healthy_worker@.service"], "User") == ["shop-worker"]
+    assert settings_of(units["containerless-shop-task.migrate@.service"], "User") == ["cl-shop"]

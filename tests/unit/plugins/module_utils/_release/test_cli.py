@@ -285,3 +285,19 @@ def test_a_rollback_waits_for_no_confirmation(host: Host, call: Call, releases: 
     code, out, _err = call("rollback", "shop", "--drain", "0")
     assert (code, out.splitlines()[0]) == (0, f"a release that nobody confirmed -> {releases[1]} (activation 2)")
     assert_whole(host, releases[1])
+
+
+LEARN = [
+    ([], ("web", [], 20, [])),
+    (
+        ["worker", "--json", "--seconds", "5", "--", "python", "-c", "x --json"],
+        ("worker", ["python", "-c", "x --json"], 5, []),
+    ),
+    (["--path", "/a", "--path", "/b"], ("web", [], 20, ["/a", "/b"])),
+]
+
+
+@pytest.mark.parametrize(("words", "read"), LEARN)
+def test_what_stands_behind_the_dashes_is_the_command_to_learn_from(words: list[str], read: tuple[t.Any, ...]) -> None:
+    options = cli._parse(["learn", "shop", *words])
+    assert (options.process, options.command, options.seconds, options.path) == read

@@ -44,6 +44,14 @@ def test_a_group_that_does_not_exist_names_its_option(host: Host, artifacts: dic
         staging.preflight(host.layout, desired(artifacts["1.0"], "no-such-group"), ())
 
 
+def test_a_group_for_media_that_does_not_exist_names_its_option(
+    host: Host, artifacts: dict[str, Artifact], group: str
+) -> None:
+    wanted = desired(artifacts["1.0"], group, sandbox={"media": {"group": "no-such-group", "dirs": ["media"]}})
+    with pytest.raises(ContainerlessError, match="'no-such-group' does not exist.*app_sandbox_media_group"):
+        staging.preflight(host.layout, wanted, ())
+
+
 def test_a_secret_without_a_value_is_named(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
     wanted = desired(artifacts["1.0"], group, {})
     with pytest.raises(ContainerlessError, match="app_release_secrets has no value for SECRET_KEY"):
@@ -162,6 +170,25 @@ def test_what_is_staged(host: Host, artifacts: dict[str, Artifact], group: str) 
     assert {path: mode(path) for path in modes} == modes
     assert host.calls[0][0] == "systemd-sysusers"
     assert host.enabled == {layout.boot_unit}
+
+
+def test_media_are_a_folder_of_their_group(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    stage(host, artifacts["1.0"], group, sandbox={"media": {"group": group, "dirs": ["media"]}})
+    assert mode(f"{host.layout.data}/media") == 0o2750
+    stage(host, artifacts["1.0"], group, sandbox={"media": {"group": "", "dirs": ["other"]}})
+    assert not os.path.exists(f"{host.layout.data}/other")
+
+
+def test_users_of_processes_share_a_folder_that_is_root_s(
+    host: Host, artifacts: dict[str, Artifact], group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(host.layout), "shared_group", group)
+    stage(host, artifacts["1.0"], group, users={"worker": "shop-worker", "beat": "shop-worker"})
+    assert ["systemd-sysusers", "--inline", f"g {group} -"] == host.calls[1][:3]
+    own = f"{host.layout.var}/users/shop-worker"
+    assert host.calls[1][3:] == [f'u shop-worker - "containerless shop" {own}']
+    assert mode(host.layout.shared) == 0o2770
+    assert os.stat(host.layout.shared).st_uid == 0
 
 
 def test_no_secret_is_staged(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
