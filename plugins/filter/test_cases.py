@@ -14,7 +14,7 @@ from ..module_utils._core.errors import ContainerlessError
 from ..plugin_utils import _test_cases
 
 
-def test_cases(built: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
+def cases(built: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
     """Return the variants, each with its system and machine."""
     index, platforms = dict(built["index"]), built["platforms"]
     if hosts is None:
@@ -31,4 +31,4 @@ class FilterModule:
     """Filters of the role app_test."""
 
     def filters(self) -> dict[str, Any]:
-        return {"test_cases": test_cases}
+        return {"test_cases": cases}

@@ -76,8 +76,6 @@ def main() -> None:
     try:
         layout = Layout(given["name"])
         systemd = Systemd(layout)
-        if given["lease"] < 1:
-            raise ContainerlessError(f"app_test_lease is {given['lease']}; it is seconds, at least 1")
         if module.check_mode:
             removed = guest.has_left(layout, systemd) and not given["keep"]
         elif given["state"] == "ready":

@@ -40,6 +40,8 @@ def welcome(layout: Layout, systemd: Systemd, lease: float) -> bool:
 
     Raises ContainerlessError where the app is more than a guest.
     """
+    if lease < 1:
+        raise ContainerlessError(f"app_test_lease is {lease}; it is seconds, at least 1")
     left = has_left(layout, systemd)
     if left:
         removal.remove(layout, systemd, data=True)

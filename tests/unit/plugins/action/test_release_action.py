@@ -91,6 +91,6 @@ def test_a_release_without_a_record_needs_a_reason(
     told = {"require_test_record": False, "untested_reason": reason}
     (result,) = play(release(repository.store.name.split()[1], index_id, root, check=True, **told))
     assert result["msg"] == (
-        "app_release_require_test_record is false without a reason; give it in app_release_untested_reason, it goes into"
-        " the ledger"
+        "app_release_require_test_record is false without a reason; give it in app_release_untested_reason,"
+        " it goes into the ledger"
     )

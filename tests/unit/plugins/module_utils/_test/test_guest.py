@@ -81,6 +81,14 @@ def test_an_app_that_is_no_guest_is_never_touched(
     assert LEASE not in host.later
 
 
+@pytest.mark.parametrize("lease", [0, -5])
+def test_a_lease_is_seconds(host: Host, release: t.Callable[..., Systemd], lease: int) -> None:  # noqa: F811
+    one = release("1.0", guest.WHY)
+    with pytest.raises(ContainerlessError, match=f"^app_test_lease is {lease}; it is seconds, at least 1$"):
+        guest.welcome(host.layout, one, lease)
+    assert one.activations() == [1]
+
+
 def test_data_without_a_ledger_is_somebody_s(host: Host) -> None:  # noqa: F811
     os.makedirs(host.layout.data)
     with pytest.raises(ContainerlessError, match="is on this host by other releases"):
