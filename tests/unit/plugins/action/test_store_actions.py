@@ -279,7 +279,7 @@ def test_an_artifact_goes_to_a_file_and_no_second_one(
     newer = Artifact(b"newer", tmp_path, version="9.9")
     newer.publish(repository)
     repository.set_channel("built-newer", repository.pointer(repository.put_index(newer.index)))
-    told = {"store": str(file), "require_test_record": False}
+    told: dict[str, t.Any] = {"store": str(file), "require_test_record": False}
     planned, first, again, second = play(
         upload(repository, repository, check=True, **told),
         upload(repository, repository, **told),
