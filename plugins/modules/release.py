@@ -187,8 +187,8 @@ options:
     type: path
   require_test_record:
     description: >-
-      Refuse an artifact without a test record that fits the class of the configuration and the host's system and has not
-      expired. V(false) needs O(untested_reason).
+      Refuse an artifact without a test record that fits the class of the configuration and the host's system and has
+      not expired. V(false) needs O(untested_reason).
     type: bool
     default: true
   untested_reason:

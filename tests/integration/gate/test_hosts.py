@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.containerless.django.plugins.module_utils._test import guest
 from ansible_collections.containerless.django.tests.rig import APP, Host, Played, Rig, core
 from ansible_collections.containerless.django.tests.rig.plays import ROOT, command
 
@@ -108,18 +110,16 @@ def test_a_path_is_tested_on_a_host_and_released_from_there(test: Play, rig: Rig
     rig.remove(data=True).check()
 
 
-def test_what_failed_goes_too_and_what_is_kept_goes_with_the_next_test(test: Play, host: Host) -> None:
+def test_what_failed_goes_too(test: Play, host: Host) -> None:
     assert "no test record, check release: " in said(test("RIG_FAULT", "import", app_release_health_timeout=3))
     assert traces(host) == ""
+
+
+def test_what_is_kept_goes_with_the_next_test_and_a_host_ends_a_killed_one_by_itself(
+    test: Play, rig: Rig, told: Callable[..., dict[str, Any]], host: Host, tmp_path: Path
+) -> None:
     test("RIG_KEPT", app_test_keep=True).check()
     assert host.sh(f"containerless status {APP}").stdout.startswith(f"{APP}: ")
-    test("RIG_NEXT").check()
-    assert traces(host) == ""
-
-
-def test_a_host_ends_a_killed_test_by_itself(
-    rig: Rig, told: Callable[..., dict[str, Any]], host: Host, tmp_path: Path
-) -> None:
     argv = command(
         "containerless.django.test", rig.inventory, told("RIG_KILLED", app_test_lease=LEASE, app_test_settle=60)
     )
@@ -130,7 +130,8 @@ def test_a_host_ends_a_killed_test_by_itself(
             time.sleep(0.1)
         os.killpg(run.pid, signal.SIGKILL)
         run.wait(PATIENCE)
-    assert traces(host) != ""
+    (left,) = json.loads(host.sh(f"containerless history {APP} --json").stdout)
+    assert left["why"].startswith(guest.WHY)
     deadline = time.monotonic() + PATIENCE
     while traces(host) and time.monotonic() < deadline:
         time.sleep(1)
