@@ -8,23 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
 from ..module_utils._core.errors import ContainerlessError
 from ..plugin_utils import _test_cases
 
 
-def cases(built: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]] | None = None) -> list[dict[str, Any]]:
-    """Return the variants, each with its system and machine."""
+def cases(built: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Return the variants, each with its system and machine, or the problem: a task that asserts says it plainly."""
     index, platforms = dict(built["index"]), built["platforms"]
     if hosts is None:
-        return _test_cases.on_machines(index, platforms)
+        return {"cases": _test_cases.on_machines(index, platforms), "problem": ""}
+    seen = {one[one["ansible_loop_var"]]: dict(one["host"]) for one in hosts}
     try:
-        return _test_cases.on_hosts(
-            index, platforms, {seen[seen["ansible_loop_var"]]: dict(seen["host"]) for seen in hosts}
-        )
+        return {"cases": _test_cases.on_hosts(index, platforms, seen), "problem": ""}
     except ContainerlessError as exc:
-        raise AnsibleFilterError(str(exc)) from None
+        return {"cases": [], "problem": str(exc)}
 
 
 class FilterModule:

@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._test import guest
+from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
+from ansible_collections.containerless.django.plugins.plugin_utils._store import Missing, open_store
 from ansible_collections.containerless.django.tests.rig import APP, Host, Played, Rig, core
 from ansible_collections.containerless.django.tests.rig.plays import ROOT, command
+from ansible_collections.containerless.django.tests.unit.plugins.plugin_utils.conftest import Artifact
 
 LEASE = 15
 PATIENCE = 120
@@ -89,6 +92,17 @@ def said(played: Played) -> str:
 def test_bad_hosts_are_refused(test: Play, host: Host, bad: dict[str, Any], why: str) -> None:
     assert why in said(test("RIG_BAD", **bad))
     assert traces(host) == ""
+
+
+def test_a_host_that_no_variant_fits_is_refused(rig: Rig, tmp_path: Path) -> None:
+    odd = Artifact(b"of a Python to come", tmp_path)
+    odd.manifest = {**odd.manifest, "python": {**odd.manifest["python"], "soabi": "cpython-399-x86_64-linux-gnu"}}
+    place = Repository(open_store((tmp_path / "store").as_uri(), missing=Missing.CREATE), "shop")
+    odd.publish(place)
+    place.set_channel("odd", place.pointer(place.put_index(odd.index)))
+    told = {"app_name": "shop", "app_test_store": place.store.name.split()[1], "app_test_channel": "odd"}
+    refused = said(rig.play("test", **told, app_test_hosts="rig1"))
+    assert "app_test_hosts names rig1 (debian12): shop 1.0.0.g1a2b3c4d has no variant for this host" in refused
 
 
 def test_a_path_is_tested_on_a_host_and_released_from_there(test: Play, rig: Rig, host: Host, file: Path) -> None:
