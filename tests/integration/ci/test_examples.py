@@ -48,3 +48,7 @@ def test_the_lines_of_an_example_run(tmp_path: Path, user: User, name: str, read
     assert "containerless.django:" in said
     assert "was installed successfully" in said
     assert "syntax" in said
+    # What only a build would notice: each library that the collection needs is there.
+    (gate,) = [path.parent for path in user.home.glob("**/gate/bin")]
+    asked = f"uv pip install --offline --dry-run -r {ROOT}/requirements.txt\n"
+    assert "Would make no changes" in user.sh(asked, tmp_path, {"VIRTUAL_ENV": str(gate)})

@@ -18,7 +18,7 @@ from conftest import GALAXY, ROOT, User
 def test_the_guide_ends_in_a_green_scenario(tmp_path: Path, user: User) -> None:
     page = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```(?:sh|shell)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert blocks[0].endswith(GALAXY)
+    assert GALAXY in blocks[0]
     assert blocks[-1] == "molecule test\n"
     left = tmp_path / "mysite/molecule"
     try:
