@@ -124,16 +124,17 @@ def test_a_path_is_tested_on_a_host_and_released_from_there(test: Play, rig: Rig
     rig.remove(data=True).check()
 
 
-def test_what_failed_goes_too(test: Play, host: Host) -> None:
-    assert "no test record, check release: " in said(test("RIG_FAULT", "import", app_release_health_timeout=3))
+def test_what_failed_goes_too_and_what_is_kept_goes_with_the_next_test(test: Play, host: Host) -> None:
+    fault = {"value": "import", "app_release_health_timeout": 3}
+    assert "no test record, check release: " in said(test("RIG_FAULT", **fault, app_test_keep=True))
+    assert host.sh(f"containerless history {APP} --json").stdout.count('"activation"') == 1
+    assert "no test record, check release: " in said(test("RIG_FAULT", **fault))
     assert traces(host) == ""
 
 
-def test_what_is_kept_goes_with_the_next_test_and_a_host_ends_a_killed_one_by_itself(
-    test: Play, rig: Rig, told: Callable[..., dict[str, Any]], host: Host, tmp_path: Path
+def test_a_host_ends_a_killed_test_by_itself(
+    rig: Rig, told: Callable[..., dict[str, Any]], host: Host, tmp_path: Path
 ) -> None:
-    test("RIG_KEPT", app_test_keep=True).check()
-    assert host.sh(f"containerless status {APP}").stdout.startswith(f"{APP}: ")
     argv = command(
         "containerless.django.test", rig.inventory, told("RIG_KILLED", app_test_lease=LEASE, app_test_settle=60)
     )
