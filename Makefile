@@ -3,7 +3,7 @@
 #
 # Aliases only: tools/run makes the environment under .cache, tools/check.py runs the stages.
 .DEFAULT_GOAL := help
-.PHONY: help tools lint format units units-py39 artifact apps report guide molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape campaign-limits campaign-faults build lock clean
+.PHONY: help tools lint format units units-py39 artifact apps report guide gate molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape campaign-limits campaign-faults build lock clean
 run := tools/run
 SCENARIO ?=
 ARGS ?=
@@ -26,12 +26,14 @@ apps: ## real apps in profile strict on Debian 12 and 13: servers, a task queue,
 	@$(run) pytest tests/integration/apps $(ARGS)
 report: ## the report of a test, in a real Chromium
 	@$(run) python tools/check.py report
-guide: ## docs/ci.md, followed to the letter: a new project up to a green scenario of its own
+guide: ## docs/ci.md and the examples for CI, followed to the letter: a new project up to a green scenario of its own
 	@$(run) python tools/check.py guide
+gate: ## the gate before a release: records that count and that do not, hosts that are given, tests that are interrupted
+	@$(run) python tools/check.py gate
 molecule: ## Molecule scenarios on throwaway machines: all of them, or SCENARIO=name
 	@$(run) python tools/check.py molecule $(SCENARIO)
 test: ## everything above; what CI runs
-	@$(run) python tools/check.py lint units units-py39 artifact apps report guide molecule demo
+	@$(run) python tools/check.py lint units units-py39 artifact apps report guide gate molecule demo
 demo: ## the sample project: shipped, upgraded, broken, rolled back
 	@$(run) python tests/demo/demo.py
 fuzz-artifact: ## some 220,000 bad archives for the reader of artifacts; ARGS="--seed 1 --inputs 1000000" for other ones

@@ -124,6 +124,11 @@ def guide_stages() -> list[Stage]:
     return [Stage("guide", argv, counts_itself=False, counts_tests=True, machines=True)]
 
 
+def gate_stages() -> list[Stage]:
+    argv = ["pytest", "tests/integration/gate"]
+    return [Stage("gate", argv, counts_itself=False, counts_tests=True, machines=True)]
+
+
 def molecule_stages(wanted: Sequence[str] = ()) -> list[Stage]:
     scenarios = wanted or [path.parent.name for path in sorted(ROOT.glob("molecule/*/molecule.yml"))]
     stages = [
@@ -151,6 +156,7 @@ KINDS = {
     "apps": apps_stages,
     "report": report_stages,
     "guide": guide_stages,
+    "gate": gate_stages,
     "molecule": molecule_stages,
     "demo": demo_stages,
 }

@@ -9,6 +9,7 @@ import typing as t
 
 from ..module_utils._core.errors import ContainerlessError
 from ..plugin_utils import _signing, _tested
+from ..plugin_utils._artifact_file import path_of
 from ..plugin_utils._store import Missing
 from ..plugin_utils._store_action import Args, Result, StoreAction, repository
 
@@ -32,7 +33,8 @@ class ActionModule(StoreAction):
     }
 
     def act(self, args: Args) -> Result:
-        target = repository(args, option="app_store")
+        to_file = path_of(args["store"]) is not None
+        target = repository(args, option="app_store", missing=Missing.CREATE if to_file else Missing.REFUSE)
         missing = Missing.EMPTY if self.check_mode else Missing.REFUSE
         source = repository(args, "source", option="app_build_store", missing=missing)
         built = source.channel(args["source_channel"])
@@ -43,6 +45,8 @@ class ActionModule(StoreAction):
                 f"{source.store.name} has no channel {args['source_channel']!r} of {args['project']};"
                 " run the build playbook first"
             )
+        if to_file:
+            _check_file(target, source.index(built["index_id"]), target.channel(args["channel"]), built)
         signed_by = {
             variant["content_id"]: _signing.check_copy(source, target, variant["content_id"], args["signers"])
             for variant in source.index(built["index_id"])["variants"]
@@ -69,6 +73,21 @@ class ActionModule(StoreAction):
             "index_id": built["index_id"],
             "diff": {"before": _text(channel, before), "after": _text(channel, built)},
         }
+
+
+def _check_file(
+    target: Repository, index: dict[str, t.Any], held: dict[str, t.Any] | None, built: dict[str, t.Any]
+) -> None:
+    """Raise when an artifact file has no room for an index: it holds one artifact, and goes on holding it."""
+    if len(index["variants"]) > 1:
+        raise ContainerlessError(
+            f"{target.store.name} is one artifact, and {index['project']} {index['version']} has"
+            f" {len(index['variants'])} variants; build one platform for it (app_build_platforms)"
+        )
+    if held not in (None, built):
+        raise ContainerlessError(
+            f"{target.store.name} holds another artifact, of version {held['version']}; name another file"
+        )
 
 
 def _tested_in(source: Repository, target: Repository, index_id: str, level: str) -> Repository:

@@ -121,12 +121,15 @@ class ActionModule(ActionBase):
         repository: Repository, offer: _release_offer.Offer, host: dict[str, Any], args: dict[str, Any]
     ) -> str:
         """Raise when no test record counts here and nobody said why; return in which way the test was elsewhere."""
-        if not args["require_test_record"] or args["untested_reason"]:
+        if args["untested_reason"].strip():
             return ""
-        known = _tested.config_class(offer.document["config"])
-        record = _tested.counting(
-            repository, offer.content_id, "default", known, signers=args["signers"], time=_tested.now()
-        )
+        if not args["require_test_record"]:
+            raise ContainerlessError(
+                "app_release_require_test_record is false without a reason; give it in app_release_untested_reason,"
+                " it goes into the ledger"
+            )
+        wanted = _tested.Wanted("default", _tested.config_class(offer.document["config"]), host["platform"])
+        record = _tested.counting(repository, offer.content_id, wanted, signers=args["signers"], time=_tested.now())
         return _tested.differs(record, host)
 
     def _tell(self, release: str, plan: dict[str, Any]) -> None:
@@ -184,7 +187,8 @@ class ActionModule(ActionBase):
         return {"artifact": f"{folder}/artifact", "encoding": encoding}
 
     def _on_host(self, args: dict[str, Any], state: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
-        untested = args["untested_reason"] and f"untested: {args['untested_reason']}"
+        why = args["untested_reason"].strip()
+        untested = why and f"untested: {why}"
         request = {
             **{name: args[name] for name in (*STEERING, "to", "secrets", "remove_data")},
             "name": args["name"],

@@ -18,7 +18,7 @@ class ActionModule(StoreAction):
     SPEC: t.ClassVar[dict[str, t.Any]] = {
         "project": {"type": "str", "required": True},
         "store": {"type": "str", "required": True},
-        "content_ids": {"type": "list", "elements": "str", "required": True},
+        "artifacts": {"type": "list", "elements": "dict", "required": True},
         "level": {"type": "str", "default": "default", "choices": ["default", "full"]},
         "config": {"type": "dict", "required": True},
         "secret_names": {"type": "list", "elements": "str", "default": []},
@@ -28,13 +28,14 @@ class ActionModule(StoreAction):
         config = _release_config.make({**args["config"], "secrets": dict.fromkeys(args["secret_names"], "")})
         known = _tested.config_class(config)
         shelf = repository(args, option="app_build_store")
-        records: dict[str, t.Any] = {}
-        why: dict[str, str] = {}
-        for content_id in args["content_ids"]:
+        records: list[dict[str, t.Any]] = []
+        untested: list[dict[str, t.Any]] = []
+        for artifact in args["artifacts"]:
+            wanted = _tested.Wanted(args["level"], known, artifact["platform"])
             try:
-                records[content_id] = _tested.counting(
-                    shelf, content_id, args["level"], known, signers=(), time=_tested.now()
-                )
+                found = _tested.counting(shelf, artifact["content_id"], wanted, signers=(), time=_tested.now())
             except ContainerlessError as exc:
-                why[content_id] = str(exc)
-        return {"changed": False, "config_class": known, "config": config, "records": records, "untested": why}
+                untested.append({**artifact, "why": str(exc)})
+            else:
+                records.append(found)
+        return {"changed": False, "config_class": known, "config": config, "records": records, "untested": untested}

@@ -47,7 +47,10 @@ class ActionModule(StoreAction):
             difference=compare.compare(compare.Side(before or {}), compare.Side(manifest)),
             previous=before["version"] if before else "",
         )
-        stem = f"{args['project']}-{manifest['version']}-{args['content_id'][:12]}-{args['level']}"
+        # The same artifact may be tested on hosts of several systems.
+        where = args["machine"].get("image")
+        words = [args["project"], manifest["version"], args["content_id"][:12], args["level"], where]
+        stem = "-".join(filter(None, words))
         paths = {kind: str(Path(args["dest"], f"{stem}.{kind}")) for kind in ("xml", "html")}
         if not self.check_mode:
             Path(args["dest"]).mkdir(parents=True, exist_ok=True)

@@ -194,11 +194,13 @@ options:
     description: Folder of the sandbox drop-in template.
     type: path
   require_test_record:
-    description: Refuse an artifact without a test record that fits the class of the configuration and has not expired.
+    description: >-
+      Refuse an artifact without a test record that fits the class of the configuration and the host's system and has
+      not expired. V(false) needs O(untested_reason).
     type: bool
     default: true
   untested_reason:
-    description: Release without a test record for this reason, which goes into the ledger.
+    description: Release without a test record for this reason, which goes into the ledger. It is enough by itself.
     type: str
     default: ""
   signers:

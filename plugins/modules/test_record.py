@@ -81,7 +81,7 @@ options:
         type: str
         required: true
       backend:
-        description: What carried it, such as V(nspawn).
+        description: What carried it, such as V(nspawn), or V(host) for one that was given.
         type: str
         required: true
   config:

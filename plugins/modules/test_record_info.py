@@ -31,10 +31,12 @@ options:
     description: URL of the store that holds the artifacts.
     type: str
     required: true
-  content_ids:
-    description: The artifacts.
+  artifacts:
+    description: >-
+      The artifacts, each with its C(content_id) and the C(platform) that it has to be tested on, such as V(debian12).
+      What else stands in one is given back with it.
     type: list
-    elements: str
+    elements: dict
     required: true
   level:
     description: How thoroughly they have to be tested. V(full) counts for V(default) too.
@@ -57,7 +59,8 @@ EXAMPLES = r"""
   containerless.django.test_record_info:
     project: shop
     store: file:///home/ops/.cache/containerless/shop/store
-    content_ids: [6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f]
+    artifacts:
+      - {content_id: 6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f6f0c9a1e2d3b4c5f, platform: debian12}
     config: "{{ shop_config }}"
     secret_names: [SECRET_KEY]
   register: tested
@@ -76,9 +79,11 @@ config:
 records:
   description: The record that counts of each artifact that has one.
   returned: success
-  type: dict
+  type: list
+  elements: dict
 untested:
-  description: Of each other artifact the reason.
+  description: The other artifacts as they were given, each with the reason as C(why).
   returned: success
-  type: dict
+  type: list
+  elements: dict
 """

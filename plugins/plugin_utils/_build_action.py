@@ -10,7 +10,9 @@ import typing as t
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..module_utils._core.errors import ContainerlessError
 from . import _builder
+from ._artifact_file import path_of
 from ._project import Options, Project, check_python, read_project
 from ._repository import Repository
 from ._source import open_source
@@ -84,6 +86,8 @@ def read_request(args: dict[str, t.Any]) -> Request:
 
 def build_store(args: dict[str, t.Any], *, check_mode: bool) -> Repository:
     """Return the build store; one that does not exist yet is made, or in check mode taken as empty."""
+    if path_of(str(args["store"])):
+        raise ContainerlessError(f"app_build_store {args['store']} is one artifact; a build needs a folder or a bucket")
     missing = Missing.EMPTY if check_mode else Missing.CREATE
     return Repository(open_store(str(args["store"]), option="app_build_store", missing=missing), str(args["name"]))
 

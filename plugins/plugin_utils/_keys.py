@@ -13,12 +13,17 @@ from ..module_utils._core import names, schemas
 from ..module_utils._core.errors import ContainerlessError
 
 LEVELS: tuple[str, ...] = tuple(schemas.TEST_RECORD["properties"]["level"]["enum"])
-#: Name of a test record: its level, and the class of configurations that it is about.
-RECORD = rf"(?:{'|'.join(LEVELS)})-[0-9a-f]{{12}}"
+#: Name of a test record: its level, the class of configurations that it is about, and the system that it was made on.
+RECORD = rf"(?:{'|'.join(LEVELS)})-[0-9a-f]{{12}}-[a-z0-9-]+"
 #: Documents of an artifact that are signed, as the keys of their signatures name them.
 SIGNED = rf"manifest|provenance|record-{RECORD}"
 REPORTS = ("html", "xml")
 CHANNEL_NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+
+
+def record_name(level: str, config_class: str, platform: str) -> str:
+    """Return the name of a test record: one artifact has one of each level, class of configurations and system."""
+    return f"{level}-{config_class}-{re.sub('[^a-z0-9]+', '-', platform.lower())}"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Keys:
     def record(self, content_id: str, name: str) -> str:
         """Key of a test record."""
         if not re.fullmatch(RECORD, name):
-            raise ContainerlessError(f"{name!r} is no name of a test record such as default-0123456789ab")
+            raise ContainerlessError(f"{name!r} is no name of a test record such as default-0123456789ab-debian12")
         return f"{self.records(content_id)}/{name}.json"
 
     def report(self, content_id: str, name: str, kind: str) -> str:

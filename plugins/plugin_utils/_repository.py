@@ -19,7 +19,7 @@ from pathlib import Path
 from ..module_utils._artifact import identity, inflate, provenance
 from ..module_utils._core import canonical, names, schemas
 from ..module_utils._core.errors import ContainerlessError, InvalidDocument
-from . import _listing
+from . import _keys, _listing
 from ._blobs import Blob, named_by, save
 from ._keys import RECORD, REPORTS, Keys
 from ._signatures import Signatures
@@ -190,7 +190,9 @@ class Repository:
         key = self.keys.record(content_id, name)
         record = self._find("test-record", key)
         if record is not None and (record["content_id"], record_name(record)) != (content_id, name):
-            raise InvalidDocument(f"{self._said(key)} is the record of another artifact, level or configuration")
+            raise InvalidDocument(
+                f"{self._said(key)} is the record of another artifact, level, configuration or system"
+            )
         return record
 
     def records(self, content_id: str) -> dict[str, Document]:
@@ -368,8 +370,8 @@ class Repository:
 
 
 def record_name(record: Document) -> str:
-    """Return the name of a test record: one artifact has one of each level and class of configurations."""
-    return f"{record['level']}-{record['config_class']}"
+    """Return the name of a test record."""
+    return _keys.record_name(record["level"], record["config_class"], record["machine"]["image"])
 
 
 def _named(kind: str, content_id: str) -> bytes:

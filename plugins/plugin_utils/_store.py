@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Objects under keys, put once: a folder, a bucket or a WebDAV server behind one URL.
+"""Objects under keys, put once: a folder, a bucket, a WebDAV server or one artifact file behind one URL.
 
 A store may ignore conditional writes and still report success, so a put looks before and reads again after.
 Whoever reads verifies what was read: a store is never trusted.
@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..module_utils._core.canonical import sha256
 from ..module_utils._core.errors import ContainerlessError
+from . import _artifact_file
 
 try:
     from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -176,8 +177,14 @@ def open_store(url: str, *, option: str = "app_store", missing: Missing = Missin
         )
     parts = urlsplit(url)
     name = f"{option} {_without_password(url)}"
+    file = _artifact_file.path_of(url)
+    if file is not None and not file.is_dir():
+        return _open_file(file, name, missing)
     if parts.scheme not in SCHEMES or (parts.scheme != "file" and not parts.netloc):
-        raise ContainerlessError(f"{name} must be a URL such as file:///srv/artifacts, s3://, gs://, az:// or https://")
+        raise ContainerlessError(
+            f"{name} must be a URL such as file:///srv/artifacts, s3://, gs://, az:// or https://, or the absolute path"
+            " of one artifact such as /srv/shop-1.4.tar.gz"
+        )
     if parts.scheme != "file":
         try:
             return Store(name, from_url(url))
@@ -193,6 +200,15 @@ def open_store(url: str, *, option: str = "app_store", missing: Missing = Missin
     if not folder.is_dir():
         raise ContainerlessError(f"{name} is not a folder on the control node; create it, or correct {option}")
     return Store(name, LocalStore(prefix=folder), folder)
+
+
+def _open_file(file: Path, name: str, missing: Missing) -> Store:
+    """Return the store that an artifact file is; one that is written to need not be there, but its folder has to."""
+    if not file.is_file() and missing is Missing.REFUSE:
+        raise ContainerlessError(f"{name} is not there; upload an artifact to it, or correct the path")
+    if not file.parent.is_dir():
+        raise ContainerlessError(f"{name} is in no folder of the control node; create {file.parent}")
+    return Store(name, t.cast("ObjectStore", _artifact_file.ArtifactFile(file)))
 
 
 def _make(folder: Path, name: str) -> None:

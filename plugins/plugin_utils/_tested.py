@@ -1,16 +1,17 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which test record of an artifact counts: of its bytes, of a configuration of this class, not expired, and signed."""
+"""Which test record of an artifact counts: of its bytes, configuration class and system, not expired, and signed."""
 
 from __future__ import annotations
 
 import datetime as dt
 import typing as t
+from dataclasses import dataclass
 
 from ..module_utils._core import canonical
 from ..module_utils._core.errors import ContainerlessError
-from . import _signing
+from . import _keys, _signing
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,14 +84,25 @@ def _passed(repository: Repository, content_id: str, level: str, time: str) -> I
             yield name
 
 
-def counting(
-    repository: Repository, content_id: str, level: str, known: str, *, signers: Sequence[str], time: str
-) -> Document:
-    """Return the record of an artifact that counts for a class of configurations. Raises with what is wrong with it."""
-    found = [(name, repository.record(content_id, name)) for name in (f"{each}-{known}" for each in _LEVELS[level])]
+@dataclass(frozen=True)
+class Wanted:
+    """What a record has to be about: `level` or a more thorough one, a class of configurations, a system (debian12)."""
+
+    level: str
+    config_class: str
+    platform: str
+
+    def names(self) -> list[str]:
+        """Return the names of the records that are about this."""
+        return [_keys.record_name(level, self.config_class, self.platform) for level in _LEVELS[self.level]]
+
+
+def counting(repository: Repository, content_id: str, wanted: Wanted, *, signers: Sequence[str], time: str) -> Document:
+    """Return the record of an artifact that counts. Raises with what is wrong with it."""
+    found = [(name, repository.record(content_id, name)) for name in wanted.names()]
     records = [(name, record) for name, record in found if record is not None]
     if not records:
-        raise ContainerlessError(_missing(repository, content_id, known))
+        raise ContainerlessError(_missing(repository, content_id, wanted))
     # One that expired must not stand before one that did not.
     name, record = max(records, key=lambda item: item[1]["expires"])
     if not record["passed"]:
@@ -105,23 +117,27 @@ def counting(
     return record
 
 
-def _missing(repository: Repository, content_id: str, known: str) -> str:
-    others = sorted({record["config_class"] for record in repository.records(content_id).values()})
-    if not others:
+def _missing(repository: Repository, content_id: str, wanted: Wanted) -> str:
+    records = [record for record in repository.records(content_id).values() if record["level"] in _LEVELS[wanted.level]]
+    if not records:
         return f"artifact {content_id[:12]} has no test record; run the test playbook, {_INSTEAD}"
+    systems = {record["machine"]["image"] for record in records if record["config_class"] == wanted.config_class}
+    if systems:
+        return (
+            f"artifact {content_id[:12]} was tested on {', '.join(sorted(systems))}, and this host is"
+            f" {wanted.platform}; run the test playbook with a host like this one in app_test_hosts, {_INSTEAD}"
+        )
+    classes = ", ".join(sorted({record["config_class"] for record in records}))
     return (
-        f"artifact {content_id[:12]} was tested with another configuration (class {', '.join(others)}, this one is"
-        f" {known}): names of variables or secrets, settings or sandbox differ; run the test playbook with this"
-        f" inventory, {_INSTEAD}"
+        f"artifact {content_id[:12]} was tested with another configuration (class {classes}, this one is"
+        f" {wanted.config_class}): names of variables or secrets, settings or sandbox differ; run the test playbook"
+        f" with this inventory, {_INSTEAD}"
     )
 
 
 def differs(record: Document, host: Mapping[str, t.Any]) -> str:
-    """Return in which way a host is another machine than the one of the test; empty when it is not."""
-    tested, here = record["machine"], (host["platform"], host["systemd"])
-    if (tested["image"], tested["systemd"]) == here:
+    """Return in which way a host of the same system differs from the machine of the test; empty when it does not."""
+    tested, here = record["machine"]["systemd"], host["systemd"]
+    if tested == here:
         return ""
-    return (
-        f"artifact {record['content_id'][:12]} was tested on {tested['image']} with systemd {tested['systemd']},"
-        f" this host is {here[0]} with systemd {here[1]}"
-    )
+    return f"artifact {record['content_id'][:12]} was tested with systemd {tested}, this host has systemd {here}"

@@ -78,6 +78,9 @@ def config_class(store: Repository, release: Play) -> str:
 def test_only_a_record_that_fits_and_is_signed_counts(store: Repository, release: Play, keys: Keys) -> None:
     assert f"artifact {content_id(store)[:12]} has no test record; run the test playbook" in said(release())
     record = {**TEST_RECORD, "content_id": content_id(store), "config_class": config_class(store, release)}
+    elsewhere = {**record, "machine": {**record["machine"], "image": "debian13", "systemd": 257}}
+    store.put_record(elsewhere)
+    assert f"artifact {content_id(store)[:12]} was tested on debian13, and this host is debian12" in said(release())
     store.put_record(record)
     assert "is refused for its test record" in said(release())
     Signer(keys.path("eve")).sign_record(store, record["content_id"], record_name(record))
@@ -98,6 +101,8 @@ def test_only_a_record_that_fits_and_is_signed_counts(store: Repository, release
 
 
 def test_the_reason_of_a_release_without_a_record_stands_in_the_ledger(rig: Rig, release: Play) -> None:
+    refused = said(release(app_release_require_test_record=False))
+    assert "false without a reason; give it in app_release_untested_reason, it goes into the ledger" in refused
     release(app_release_untested_reason="a typo", env={"RIG_COLOUR": "red"}).check()
     history = json.loads(rig.hosts[0].sh(f"containerless history {APP} --json").stdout)
     assert history[-1]["why"] == "untested: a typo"

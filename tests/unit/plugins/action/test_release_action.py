@@ -30,7 +30,7 @@ def keys(tmp_path: Path) -> Keys:
     return made
 
 
-def release(store: str, index: str, root: Path, *signers: str, check: bool = False) -> Task:
+def release(store: str, index: str, root: Path, *signers: str, check: bool = False, **more: t.Any) -> Task:
     args = {
         "name": "shop",
         "store": store,
@@ -40,6 +40,7 @@ def release(store: str, index: str, root: Path, *signers: str, check: bool = Fal
         "templates": str(root / "roles/app_release/templates"),
         "sandbox_templates": str(root / "roles/app_sandbox/templates"),
         "signers": list(signers),
+        **more,
     }
     return Task("release", args, check)
 
@@ -77,3 +78,19 @@ def test_what_nobody_signed_who_may_is_refused_before_a_host_is_touched(
     ]
     for result, said in zip(results, expected, strict=True):
         assert result["msg"].startswith(said)
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_a_release_without_a_record_needs_a_reason(
+    play: Play,  # noqa: F811
+    repository: Repository,  # noqa: F811
+    index_id: str,  # noqa: F811
+    root: Path,
+    reason: str,
+) -> None:
+    told = {"require_test_record": False, "untested_reason": reason}
+    (result,) = play(release(repository.store.name.split()[1], index_id, root, check=True, **told))
+    assert result["msg"] == (
+        "app_release_require_test_record is false without a reason; give it in app_release_untested_reason,"
+        " it goes into the ledger"
+    )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.containerless.django.plugins.module_utils._artifact import identity
 from ansible_collections.containerless.django.plugins.plugin_utils._repository import record_name
 from ansible_collections.containerless.django.plugins.plugin_utils._signing import Signer
 
@@ -265,3 +266,47 @@ def test_what_is_offered_is_read(
     assert results[6]["msg"] == "one of index_id, version and channel must be given"
     assert "app_store file:///never/made is not a folder" in results[7]["msg"]
     assert results[8]["found"] is False
+
+
+def test_an_artifact_goes_to_a_file_and_no_second_one(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    built: str,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "shop.tar.gz"
+    newer = Artifact(b"newer", tmp_path, version="9.9")
+    newer.publish(repository)
+    repository.set_channel("built-newer", repository.pointer(repository.put_index(newer.index)))
+    told: dict[str, t.Any] = {"store": str(file), "require_test_record": False}
+    planned, first, again, second = play(
+        upload(repository, repository, check=True, **told),
+        upload(repository, repository, **told),
+        upload(repository, repository, **told),
+        upload(repository, repository, source_channel="built-newer", **told),
+    )
+    assert [result.get("changed", False) for result in (planned, first, again)] == [True, True, False]
+    assert second["msg"] == (
+        f"app_store {file} holds another artifact, of version {artifact.version}; name another file"
+    )
+    assert file.read_bytes() == artifact.blob.read_bytes()
+
+
+def test_a_file_is_no_place_for_two_variants(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    python = {**artifact.manifest["python"], "soabi": "cpython-399-x86_64-linux-gnu"}
+    two = Artifact(b"two", tmp_path)
+    two.manifest = {**two.manifest, "python": python}
+    for each in (artifact, two):
+        each.publish(repository)
+    index = identity.make_index([artifact.manifest, two.manifest])
+    repository.set_channel("built-1a2b3c4d", repository.pointer(repository.put_index(index)))
+    (result,) = play(upload(repository, repository, store=f"{tmp_path}/shop.tar.gz", require_test_record=False))
+    assert "is one artifact, and shop " in result["msg"]
+    assert result["msg"].endswith("has 2 variants; build one platform for it (app_build_platforms)")
+    assert not list(tmp_path.glob("shop.tar.gz*"))

@@ -57,7 +57,7 @@ def test_the_layout_is_the_documented_one(repository: Repository, artifact: Arti
         f"shop/artifacts/{artifact.content_id}/sbom.cdx.json",
         f"shop/artifacts/{artifact.content_id}/provenance.json",
         f"shop/artifacts/{artifact.content_id}/manifest.json",
-        f"shop/artifacts/{artifact.content_id}/records/default-0123456789ab.json",
+        f"shop/artifacts/{artifact.content_id}/records/default-0123456789ab-debian12.json",
         f"shop/indexes/{index_id}.json",
         "shop/channels/production.json",
         f"shop/builds/{'1' * 64}.json",
@@ -283,7 +283,7 @@ def test_a_record_is_replaced_by_a_newer_one_alone(repository: Repository, artif
     newer = {**artifact.record, "time": "2026-11-23T12:00:00Z"}
     assert repository.put_record(newer)
     assert repository.records(artifact.content_id) == {name: newer}
-    with pytest.raises(ContainerlessError, match="no name of a test record such as default-0123456789ab"):
+    with pytest.raises(ContainerlessError, match="no name of a test record such as default-0123456789ab-debian12"):
         repository.record(artifact.content_id, "thorough")
 
 
@@ -293,7 +293,7 @@ def test_a_record_of_another_artifact_is_refused(repository: Repository, artifac
         repository.keys.record(artifact.content_id, artifact.record_name),
         canonical.dumps({**artifact.record, "content_id": NEVER_PUBLISHED}),
     )
-    with pytest.raises(ContainerlessError, match="another artifact, level or configuration"):
+    with pytest.raises(ContainerlessError, match="another artifact, level, configuration or system"):
         repository.record(artifact.content_id, artifact.record_name)
 
 

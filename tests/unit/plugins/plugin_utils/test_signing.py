@@ -85,7 +85,7 @@ def test_what_is_not_there_is_not_signed(repository: Repository, artifact: Artif
     with pytest.raises(ContainerlessError, match=r"has no manifest in \S+ file://"):
         ann.sign_artifact(repository, artifact.content_id)
     artifact.publish(repository)
-    with pytest.raises(ContainerlessError, match=r"has no test record \(default-0123456789ab\) in"):
+    with pytest.raises(ContainerlessError, match=r"has no test record \(default-0123456789ab-debian12\) in"):
         ann.sign_record(repository, artifact.content_id, artifact.record_name)
 
 
@@ -196,7 +196,8 @@ def test_a_test_record_needs_a_signature_of_its_own(
 ) -> None:
     published.put_record(artifact.record)
     with pytest.raises(
-        ContainerlessError, match=r"refused for its test record \(default-0123456789ab\): there is no signature"
+        ContainerlessError,
+        match=r"refused for its test record \(default-0123456789ab-debian12\): there is no signature",
     ):
         _signing.check_record(published, artifact.content_id, artifact.record_name, signers)
     assert ann.sign_record(published, artifact.content_id, artifact.record_name)

@@ -19,6 +19,7 @@ from .conftest import Artifact
 
 NOW = "2026-12-01T12:00:00Z"
 CLASS = "0123456789ab"
+PLATFORM = "debian12"
 CONFIG: dict[str, t.Any] = {
     "env": {"DJANGO_SETTINGS_MODULE": "shop.settings", "SHOP_HOSTS": "shop.example.org"},
     "secrets": ["SECRET_KEY"],
@@ -51,9 +52,17 @@ def tested(repository: Repository, artifact: Artifact, keys: Keys) -> Repository
 
 
 def counting(
-    place: Repository, artifact: Artifact, signers: list[str], *, known: str = CLASS, now: str = NOW, level: str = ""
+    place: Repository,
+    artifact: Artifact,
+    signers: list[str],
+    *,
+    known: str = CLASS,
+    now: str = NOW,
+    level: str = "default",
+    platform: str = PLATFORM,
 ) -> Document:
-    return _tested.counting(place, artifact.content_id, level or "default", known, signers=signers, time=now)
+    wanted = _tested.Wanted(level, known, platform)
+    return _tested.counting(place, artifact.content_id, wanted, signers=signers, time=now)
 
 
 def at(place: Repository, key: str) -> Path:
@@ -87,7 +96,7 @@ def test_a_record_of_another_artifact_is_refused(
         copied = at(tested, key.replace(artifact.content_id, other.content_id))
         copied.parent.mkdir(exist_ok=True)
         copied.write_bytes(at(tested, key).read_bytes())
-    with pytest.raises(ContainerlessError, match="is the record of another artifact, level or configuration"):
+    with pytest.raises(ContainerlessError, match="is the record of another artifact, level, configuration or system"):
         counting(tested, other, signers)
     place = at(tested, tested.keys.record(other.content_id, artifact.record_name))
     place.write_bytes(canonical.dumps({**artifact.record, "content_id": other.content_id}))
@@ -143,9 +152,9 @@ def test_a_record_of_another_configuration_is_refused(
     ):
         counting(tested, artifact, signers, known="f" * 12)
     # Nor does it help to give it another name.
-    name = f"default-{'f' * 12}"
+    name = f"default-{'f' * 12}-debian12"
     at(tested, tested.keys.record(artifact.content_id, name)).write_bytes(canonical.dumps(artifact.record))
-    with pytest.raises(ContainerlessError, match="is the record of another artifact, level or configuration"):
+    with pytest.raises(ContainerlessError, match="is the record of another artifact, level, configuration or system"):
         counting(tested, artifact, signers, known="f" * 12)
 
 
@@ -155,7 +164,7 @@ def test_a_thorough_test_is_a_test_and_not_the_other_way_round(repository: Repos
     repository.put_record(artifact.record)
     assert _tested.untested(repository, index_id, "default", NOW) == []
     assert _tested.untested(repository, index_id, "full", NOW) == [artifact.content_id]
-    with pytest.raises(ContainerlessError, match="was tested with another|has no test record"):
+    with pytest.raises(ContainerlessError, match="has no test record"):
         counting(repository, artifact, [], level="full")
     full = {**artifact.record, "level": "full", "expires": "2999-12-31T00:00:00Z"}
     repository.put_record(full)
@@ -195,7 +204,25 @@ def test_what_may_be_missing_or_closed_makes_another_class(change: dict[str, t.A
     assert (_tested.config_class({**CONFIG, **change}) != _tested.config_class(CONFIG)) is other
 
 
-def test_a_host_that_differs_from_the_machine_is_named(artifact: Artifact) -> None:
-    assert _tested.differs(artifact.record, {"platform": "debian12", "systemd": 252}) == ""
-    said = _tested.differs(artifact.record, {"platform": "debian13", "systemd": 257})
-    assert said.endswith("was tested on debian12 with systemd 252, this host is debian13 with systemd 257")
+def test_a_record_of_another_system_is_refused(tested: Repository, artifact: Artifact, signers: list[str]) -> None:
+    with pytest.raises(
+        ContainerlessError,
+        match=r"^artifact \w{12} was tested on debian12, and this host is debian13; .*app_test_hosts, or say why not",
+    ):
+        counting(tested, artifact, signers, platform="debian13")
+    # One artifact has a record of each system; neither stands in for the other, whatever it is called.
+    machine = {**artifact.record["machine"], "image": "debian13", "systemd": 257}
+    tested.put_record({**artifact.record, "machine": machine})
+    assert counting(tested, artifact, [], platform="debian13")["machine"] == machine
+    assert counting(tested, artifact, signers) == artifact.record
+    name = artifact.record_name.replace(PLATFORM, "rhel9")
+    at(tested, tested.keys.record(artifact.content_id, name)).write_bytes(canonical.dumps(artifact.record))
+    with pytest.raises(ContainerlessError, match="is the record of another artifact, level, configuration or system"):
+        counting(tested, artifact, signers, platform="rhel9")
+
+
+def test_another_systemd_is_worth_a_word_and_another_kernel_is_not(artifact: Artifact) -> None:
+    host = {"platform": "debian12", "systemd": 252, "kernel": "6.1.0-41"}
+    assert _tested.differs(artifact.record, host) == ""
+    said = _tested.differs(artifact.record, {**host, "systemd": 254})
+    assert said.endswith("was tested with systemd 252, this host has systemd 254")

@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: containerless.django contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An app as a guest of a host that is somebody else's: it comes for a test, and leaves with its data."""
+
+from __future__ import annotations
+
+import os
+import sys
+import typing as t
+
+from .._core.errors import ContainerlessError
+from .._core.names import PREFIX, Layout
+from .._release import removal
+from .._release.state import State
+from .._release.systemd import Systemd
+
+#: What the reason of every release of a test begins with in the ledger.
+WHY = "a test of app_test"
+#: Run by the host itself once a test is overdue, with the host tool of the release that it left.
+_LEAVE = """
+import os, sys
+sys.path.insert(0, {tools!r})
+try:
+    from {package}._core.names import Layout
+    from {package}._release import removal
+    from {package}._release.state import State
+    from {package}._release.systemd import Systemd
+except ImportError:
+    sys.exit()  # nothing was released
+layout = Layout({app!r})
+came = [entry.why for entry in State.read(layout).entries if entry.state == "staged"]
+if came and all(why.startswith({why!r}) for why in came):
+    removal.remove(layout, Systemd(layout), data=True)
+"""
+
+
+def welcome(layout: Layout, systemd: Systemd, lease: float) -> bool:
+    """Make room for a test that has `lease` seconds; say whether something had to go.
+
+    Raises ContainerlessError where the app is more than a guest.
+    """
+    if lease < 1:
+        raise ContainerlessError(f"app_test_lease is {lease}; it is seconds, at least 1")
+    left = has_left(layout, systemd)
+    if left:
+        removal.remove(layout, systemd, data=True)
+    command = _LEAVE.format(tools=f"{layout.tools}/current", package=PREFIX, app=layout.app, why=WHY)
+    argv = [sys.executable, "-IS", "-c", command]
+    systemd.after(_lease(layout), lease, argv, f"{layout.app}: end a test that nobody ended")
+    return left
+
+
+def see_off(layout: Layout, systemd: Systemd, *, keep: bool) -> bool:
+    """Take a guest off the host, with its data, or let it stay until the next test; say whether something went.
+
+    Raises ContainerlessError where the app is more than a guest.
+    """
+    left = not keep and has_left(layout, systemd)
+    if left:
+        removal.remove(layout, systemd, data=True)
+    systemd.never(_lease(layout))
+    return left
+
+
+def has_left(layout: Layout, systemd: Systemd) -> bool:
+    """Say whether a test has left something. Raises ContainerlessError where the app is more than a guest."""
+    if not removal.is_there(layout, systemd, data=True):
+        return False
+    came = [entry.why for entry in State.read(layout).entries if entry.state == "staged"]
+    if not is_guest(came, has_data=os.path.lexists(layout.data)):
+        raise ContainerlessError(
+            f"{layout.app} is on this host by other releases than those of a test, and a test ends with the removal of"
+            " the app and its data; name hosts in app_test_hosts that can be thrown away"
+        )
+    return True
+
+
+def is_guest(came: t.Sequence[str], *, has_data: bool) -> bool:
+    """Say whether tests alone released an app, by the reasons of its releases; `has_data`: it has a folder of data."""
+    return all(why.startswith(WHY) for why in came) and (bool(came) or not has_data)
+
+
+def _lease(layout: Layout) -> str:
+    return f"{PREFIX}-{layout.app}-test"
