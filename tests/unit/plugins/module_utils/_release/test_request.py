@@ -158,6 +158,7 @@ def test_what_an_interrupted_run_left_is_cleared_up_before_the_plan(host: Host, 
 
 
 def test_there_and_back_again(host: Host, params: Params) -> None:
+    host.pending = [("shop", "0001_initial")]
     present(params("1.0"))
     present(params("2.0"))
     old = params("1.0")["desired"]["release_id"]
@@ -172,6 +173,7 @@ def test_there_and_back_again(host: Host, params: Params) -> None:
 
 
 def test_an_older_commit_is_refused_where_it_may_be_a_replay(host: Host, params: Params) -> None:
+    host.pending = [("shop", "0001_initial")]
     present(params("2.0"))
     before = places(host)
     for check in (True, False):
