@@ -182,12 +182,7 @@ class State:
 
     def readable_secrets(self) -> dict[str, str]:
         """Return those of them that this host can read."""
-        names = files.names(self.layout.secrets, ENVIRONMENT_NAME)
-        found: dict[str, str] = {}
-        for name in names:
-            with contextlib.suppress(sealed.Unreadable):
-                found.update(_read_secrets(self.layout.secrets, [name]))
-        return found
+        return _readable_secrets(self.layout.secrets)
 
     def secrets_besides(self, given: t.Container[str]) -> dict[str, str]:
         """Return those that nobody brings."""
@@ -221,8 +216,8 @@ class State:
                     files.write(f"{folder}/{name}", sealed.seal(name, data.decode()), 0o600)
 
     def next_secrets(self) -> dict[str, str]:
-        """Return the secrets of what is under way."""
-        return _read_secrets(self.layout.next_secrets)
+        """Return the secrets of what is under way; one that a lost key took keeps no recovery from its end."""
+        return _readable_secrets(self.layout.next_secrets)
 
     def write_next_secrets(self, values: dict[str, str]) -> None:
         shutil.rmtree(self.layout.next_secrets, ignore_errors=True)
@@ -232,6 +227,14 @@ class State:
 def _read_secrets(folder: str, names: t.Iterable[str] | None = None) -> dict[str, str]:
     names = files.names(folder, ENVIRONMENT_NAME) if names is None else names
     return {name: sealed.opened(f"{folder}/{name}", name, files.read(f"{folder}/{name}") or b"") for name in names}
+
+
+def _readable_secrets(folder: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in files.names(folder, ENVIRONMENT_NAME):
+        with contextlib.suppress(sealed.Unreadable):
+            found.update(_read_secrets(folder, [name]))
+    return found
 
 
 def _write_secrets(folder: str, values: dict[str, str], *, seal: bool) -> None:

@@ -88,7 +88,9 @@ def test_turning_it_on_leaves_no_copy_behind_and_off_makes_it_readable(state: St
 def test_a_lost_key_is_one_sentence_and_the_next_release_writes_anew(state: State, creds: Creds) -> None:
     state.write_host_options(seal=True)
     state.write_secrets({"KEY": "correct-horse"})
+    state.write_next_secrets({"KEY": "correct-horse"})
     creds.key = b"another"
+    assert state.next_secrets() == {}
     sentence = (
         r"secrets/KEY can't be decrypted with this host's key /var/lib/systemd/credential.secret \(Decryption failed\)"
     )
