@@ -51,7 +51,8 @@ def read(path: str) -> None:
 def addresses() -> None:
     """Addresses of the kernel are zeros to whoever may not see them."""
     with Path("/proc/kallsyms").open("rb") as file:
-        if int(file.readline().split()[0], 16) == 0:
+        # The first ones are offsets, and zero for everybody.
+        if not any(int(line.split()[0], 16) for line in file):
             raise OSError(errno.EPERM, "")
 
 
