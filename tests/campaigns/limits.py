@@ -55,7 +55,7 @@ server {
     root /var/www/html;
 }
 """
-#: Says an errno, or that the time is up, where the control group of a unit drops packets; "connected" where it does not.
+#: Says an errno or a timeout where the control group of a unit drops packets, "connected" where it does not.
 CONNECT = """
 import errno, socket, sys
 try:
