@@ -158,6 +158,7 @@ def plain(what: str, app: str, base: int) -> str:
         return found[1] + ("old" if int(found[2]) <= base else "new")
 
     text = re.sub(r"\b[0-9a-f]{64}\b(\.\d+)?", "<id>", what)
+    text = re.sub(r"-[0-9a-f]{32}\b", "-<id>", text)
     text = re.sub(r"(\.g[0-9a-f]{7,})?-[0-9a-f]{12}\b", "", text)
     for before in (rf"containerless-{app}-\S*?@", rf"/run/containerless/{app}/", f"-{app}-drain-", f" drain {app} "):
         text = re.sub(rf"({before})(\d+)\b", age, text)

@@ -46,6 +46,10 @@ def act(params, check):
             f"run systemd-run --unit=containerless-rig-drain-7 --on-active=1.000 -- {TOOL}/command drain rig 7",
             "run systemd-run --unit=containerless-rig-drain-old --on-active=<seconds> -- <tool>/command drain rig old",
         ),
+        (
+            f"run systemd-run --unit=containerless-sandbox-{ID[:32]}",
+            "run systemd-run --unit=containerless-sandbox-<id>",
+        ),
     ],
 )
 def test_a_name_holds_nothing_that_differs_from_run_to_run(what: str, name: str) -> None:
