@@ -16,7 +16,6 @@ from ..module_utils._release.processes import MAX_SCALE, WEB
 from . import _sandbox
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PUBLIC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?")
 _PATH = re.compile(r"/[!-~]*")
 _EXPOSURE = re.compile(r"\d{1,2}(\.\d)?")
@@ -72,6 +71,18 @@ def _check_numbers(options: dict[str, Any]) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_public(folders: list[str], group: str, media: dict[str, Any]) -> None:
+    for folder in folders:
+        if not _sandbox.FOLDER.fullmatch(folder):
+            raise ContainerlessError(f"app_release_public_dirs holds {folder!r}, which is not a plain folder name")
+    both = sorted(set(folders) & set(media["dirs"]))
+    if both and media["group"] not in ("", group):
+        raise ContainerlessError(
+            f"{', '.join(both)} stands in both app_release_public_dirs, for {group}, and app_sandbox_media_dirs, for"
+            f" {media['group']}; a folder has one group"
+        )
 
 
 def _scale(given: dict[str, Any]) -> dict[str, int]:
@@ -148,9 +159,7 @@ def make(options: dict[str, Any]) -> dict[str, Any]:
     both = sorted(set(env) & set(secrets))
     if both:
         raise ContainerlessError(f"{', '.join(both)} stands in both app_release_env and app_release_secrets")
-    for folder in options["public_dirs"]:
-        if not _PUBLIC.fullmatch(folder):
-            raise ContainerlessError(f"app_release_public_dirs holds {folder!r}, which is not a plain folder name")
+    _check_public(options["public_dirs"], options["proxy_group"], sandbox["media"])
     if not _HOST.fullmatch(options["domain"]):
         raise ContainerlessError(f"app_release_domain {options['domain']!r} is not a host name")
     if not _PATH.fullmatch(options["health"]["path"]):

@@ -23,7 +23,8 @@ PROFILES = ("strict", "standard", "compat", "talk2018")
 #: Profiles that leave the host's network and say what of it.
 _NETWORKED = ("standard", "compat")
 _PATH = re.compile(r"(/[A-Za-z0-9_@+-][A-Za-z0-9._@+-]*)+")
-_FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+#: A folder of the app's data.
+FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _GROUP = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _BYTES = re.compile(r"[1-9][0-9]*[KMGT]?")
 _QUOTA = re.compile(r"[1-9][0-9]*%")
@@ -189,7 +190,7 @@ def _media(given: Mapping[str, Any]) -> dict[str, Any]:
     if group and not _GROUP.fullmatch(group):
         raise ContainerlessError(f"app_sandbox_media_group {group!r} is no name of a group, such as www-data")
     for name in dirs:
-        if not _FOLDER.fullmatch(name):
+        if not FOLDER.fullmatch(name):
             raise ContainerlessError(f"app_sandbox_media_dirs holds {name!r}, which is not a plain folder name")
     return {"group": group, "dirs": sorted(dirs)}
 

@@ -76,6 +76,12 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.parametrize("group", ["", "www-data"])
+def test_a_folder_may_be_public_twice_for_the_same_group(group: str) -> None:
+    media = {"group": group, "dirs": ["media"]}
+    assert make(public_dirs=["media"], sandbox={"media": media})["sandbox"]["media"] == media
+
+
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_what_means_the_same_is_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert canonical.dumps(make(**one)) == canonical.dumps(make(**other))
@@ -125,6 +131,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         for name in ("root", "cl-other", "clsh-x", "a b", 5)
     ),
     *(({"public_dirs": [name]}, "app_release_public_dirs") for name in ("", ".", "..", "a/b", "-a", ".a", "a\n")),
+    (
+        {"public_dirs": ["media"], "sandbox": {"media": {"group": "caddy", "dirs": ["media"]}}},
+        "media stands in both app_release_public_dirs, for www-data, and app_sandbox_media_dirs, for caddy",
+    ),
     *(({"domain": name}, "app_release_domain") for name in ("", "a b", "https://a", "a/", "a\r\nX: y", "a:b", "-a")),
     *(({"health": {**HEALTH, "path": path}}, "app_release_health_path") for path in ("", "health", "https://a/")),
     *(({"listen": value}, "app_release_listen ") for value in LISTEN),
