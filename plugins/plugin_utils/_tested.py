@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _INSTEAD = "or say why not with app_release_untested_reason"
 #: Of a sandbox, what may differ from host to host.
-_OF_A_HOST = ("limits", "unenforced")
+_OF_A_HOST = ("limits", "media", "unenforced")
 #: A thorough test is a test as well.
 _LEVELS = {"default": ("default", "full"), "full": ("full",)}
 
@@ -30,8 +30,8 @@ def config_class(config: Mapping[str, t.Any]) -> str:
     """Return 12 hex digits of what decides about a test, of a configuration in its normal form.
 
     That is what may be missing and what is closed: names of variables and secrets, how secrets are given, the settings,
-    the sandbox without its limits and what a host can't hold, processes that do not run. Values, host names and numbers
-    are an environment's own.
+    the sandbox without its limits, who reads media and what a host can't hold, processes that do not run, and those
+    with a user of their own. Values, host names, names of users and numbers are an environment's own.
     """
     counts: dict[str, t.Any] = {
         "env": sorted(config["env"]),
@@ -39,6 +39,7 @@ def config_class(config: Mapping[str, t.Any]) -> str:
         "secrets": sorted(config["secrets"]),
         "secrets_as": config["secrets_as"],
         "sandbox": {name: value for name, value in config["sandbox"].items() if name not in _OF_A_HOST},
+        "users": sorted(config.get("users", {})),
         "off": sorted(name for name, number in config.get("scale", {}).items() if number == 0),
     }
     return canonical.digest(counts)[:12]

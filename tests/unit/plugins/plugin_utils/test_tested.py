@@ -194,6 +194,8 @@ CHANGES: list[tuple[dict[str, t.Any], bool]] = [
     ({"scale": {"worker": 0}}, True),
     ({"sandbox": {**CONFIG["sandbox"], "limits": {"memory_max": "1G"}}}, False),
     ({"sandbox": {**CONFIG["sandbox"], "unenforced": [{"directive": "MemoryMax", "reason": "cgroups v1"}]}}, False),
+    ({"sandbox": {**CONFIG["sandbox"], "media": {"group": "www-data", "dirs": ["media"]}}}, False),
+    ({"users": {"worker": "shop-worker"}}, True),
     ({"sandbox": {**CONFIG["sandbox"], "bind_read_only": ["/run/postgresql"]}}, True),
     ({"domain": "staging.example.org"}, False),
 ]
