@@ -38,7 +38,7 @@ class Activations:
         run = self.layout.activation_run(ref.activation)
         files.directory(self.layout.run)
         files.directory(run)
-        self._write_secrets(stored, ref, {**state.secrets_besides(secrets or {}), **(secrets or {})})
+        self._write_secrets(stored, ref, {**state.secrets_of(stored, secrets or {}), **(secrets or {})})
         self.systemd.install(state.units(stored.release_id), ref.activation)
 
     def secrets(self, ref: Ref) -> dict[str, str]:

@@ -29,6 +29,7 @@ from . import (
     plan,
     processes,
     retention,
+    sealed,
     staging,
     static,
 )
@@ -109,14 +110,14 @@ class Engine:
                 staging.unpack_tree(self.layout, desired)
             with self._step("stage"):
                 staging.stage(self.layout, self.systemd, desired)
-                seal = desired.config.get("secrets_encrypted", False)
-                self.state.write_host_options(keep=self.policy.keep, timers=self.policy.timers, seal=seal)
+                self.state.write_host_options(keep=self.policy.keep, timers=self.policy.timers)
                 self._log("staged", target)
             with self._step("verify"):
                 stored = self._stored(target)
                 self.activations.instantiate(self.state, stored, target, desired.secrets)
                 self.outcome.exposure = self.activations.verify(stored, target)
-                comparison, self.outcome.warnings = self.activations.compare(stored, target)
+                comparison, unreachable = self.activations.compare(stored, target)
+                self.outcome.warnings += unreachable
                 self._refuse_risky(comparison)
                 self._note(pending=bool(comparison and comparison.pending))
         return self._done(target)
@@ -205,7 +206,7 @@ class Engine:
                 static.publish(self.layout, target.content_id)
                 self.activations.instantiate(self.state, stored, target, self._secrets_of(stored))
             with self._step("arm"):
-                self.state.write_next_secrets(self.activations.secrets(target))
+                self.state.write_next_secrets(self.activations.secrets(target), target.release)
                 self._arm(self._longest(stored))
             if self.policy.reverse_migrations or self.policy.overlap == "hold":
                 self._hold_and_reverse(stored, target)
@@ -298,7 +299,7 @@ class Engine:
     def _arm_and_hold(self, stored: Stored, target: Ref) -> None:
         origin = self._journal.origin
         with self._step("arm"):
-            self.state.write_next_secrets(self.activations.secrets(target))
+            self.state.write_next_secrets(self.activations.secrets(target), target.release)
             self._arm(self._longest(stored))
         with self._step("hold"):
             comparison = self.activations.compare(stored, target)[0] if self._journal.pending else None
@@ -361,7 +362,7 @@ class Engine:
         with self._step("confirm"):
             self._log("good", target)
             # After it: until then a recovery goes back to what the old secrets belong to.
-            self.state.write_secrets(self.state.next_secrets(), target.release)
+            self.state.write_secrets(self.state.next_secrets(), target.release, good=True)
             if origin is not None and self._journal.kind == "rollback":
                 self._log("rolled_back", origin)
             deadman.disarm(self.layout, self.systemd)
@@ -456,7 +457,10 @@ class Engine:
 
     def _conclude(self, left: Journal, action: str, reason: str) -> None:
         recovery = self._recovery()
-        recovery.serve(left, action)
+        try:
+            recovery.serve(left, action)
+        except sealed.Unreadable as exc:
+            self.outcome.warnings.append(str(exc))  # what brings the values again must not be kept out
         recovery.settle(left, action, reason)
 
     # The frame around the steps.

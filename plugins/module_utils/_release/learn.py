@@ -341,7 +341,7 @@ def run(layout: Layout, systemd: Systemd, asked: Asked, secrets: t.Mapping[str, 
     """Learn from a release of this host, by default the live one, else the newest. Raises ContainerlessError."""
     state = State.read(layout)
     stored = _stored(state, asked)
-    values = {**state.secrets_besides(secrets), **secrets}
+    values = {**state.secrets_of(stored, secrets), **secrets}
     missing = [name for name in stored.config["secrets"] if name not in values]
     if missing:
         raise ContainerlessError(f"app_release_secrets has no value for {', '.join(missing)}")

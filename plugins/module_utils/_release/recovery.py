@@ -73,13 +73,13 @@ class Recovery:
 
     def _forward(self, left: Journal, reason: str, _verdict: str) -> None:
         self._close("active", left.target, reason)
-        self.state.write_secrets(self.state.next_secrets())
+        self.state.write_secrets(self.state.next_secrets(), left.target.release, good=False)
 
     def _finish(self, left: Journal, reason: str, _verdict: str) -> None:
         """Do again what follows a commit that counts."""
         if not self.state.is_good(left.target):
             self.log("good", left.target, reason)
-        self.state.write_secrets(self.state.next_secrets(), left.target.release)
+        self.state.write_secrets(self.state.next_secrets(), left.target.release, good=True)
         if left.origin is not None:
             if left.kind == "rollback":
                 self._close("rolled_back", left.origin, reason)

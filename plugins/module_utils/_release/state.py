@@ -17,7 +17,7 @@ from .._core.names import ENVIRONMENT_NAME, RELEASE_ID, Layout
 from . import files, journal, ledger, processes, sealed
 from .journal import Journal, Ref
 
-_HOST_OPTIONS: dict[str, t.Any] = {"keep": 5, "pinned": [], "timers": False, "seal": False}
+_HOST_OPTIONS: dict[str, t.Any] = {"keep": 5, "pinned": [], "timers": False}
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class State:
             self.write_active(origin)
 
     def host_options(self) -> dict[str, t.Any]:
-        """Return what is chosen for this host alone: `timers`, `seal`, `keep` (artifacts), `pinned` (release ids)."""
+        """Return what is chosen for this host alone: `timers` (bool), `keep` (artifacts) and `pinned` (release ids)."""
         known = files.read(self.layout.host_options)
         return {**_HOST_OPTIONS, **(canonical.loads(known, self.layout.host_options) if known else {})}
 
@@ -176,35 +176,36 @@ class State:
         found = files.read_tree(f"{self.layout.release(release_id)}/units")
         return {name: text.decode() for name, text in found.items()}
 
-    def secrets(self) -> dict[str, str]:
-        """Return the newest value of each secret that went live. Raises Unreadable, as all that reads values does."""
-        return _read_secrets(self.layout.secrets)
-
     def readable_secrets(self) -> dict[str, str]:
-        """Return those of them that this host can read."""
+        """Return the newest value of each secret that went live, as far as this host can read them."""
         return _readable_secrets(self.layout.secrets)
 
-    def secrets_besides(self, given: t.Container[str]) -> dict[str, str]:
-        """Return those that nobody brings."""
-        names = [name for name in files.names(self.layout.secrets, ENVIRONMENT_NAME) if name not in given]
-        return _read_secrets(self.layout.secrets, names)
+    def secrets_of(self, stored: Stored, given: t.Container[str]) -> dict[str, str]:
+        """Return those that a release wants and nobody brings. Raises Unreadable for one of them, and no other one."""
+        wanted = {name for name in stored.config["secrets"] if name not in given}
+        return _read_secrets(self.layout.secrets, wanted.intersection(self.secret_names()))
 
     def secret_names(self) -> list[str]:
         return files.names(self.layout.secrets, ENVIRONMENT_NAME)
 
     def snapshot(self, release_id: str) -> dict[str, str]:
-        """Return the values of the secrets that a release was good with; empty when it never was."""
+        """Return the values of the secrets that a release was good with; empty when it never was. Raises Unreadable."""
         return _read_secrets(self.layout.snapshot(release_id))
 
-    def write_secrets(self, values: dict[str, str], good: str = "") -> None:
+    def write_secrets(self, values: dict[str, str], release: str, *, good: bool) -> None:
         """Keep the secrets of a release that went live as the newest, and as its own when it is `good`."""
-        seal = self.host_options()["seal"]
+        seal = self._seals(release)
         _write_secrets(self.layout.secrets, values, seal=seal)
         if good:
-            files.directory(os.path.dirname(self.layout.snapshot(good)), 0o700)
-            _write_secrets(self.layout.snapshot(good), values, seal=seal)
+            files.directory(os.path.dirname(self.layout.snapshot(release)), 0o700)
+            _write_secrets(self.layout.snapshot(release), values, seal=seal)
         if seal:
             self._seal_others()
+
+    def _seals(self, release: str) -> bool:
+        """Say whether the configuration of a staged release has its secrets encrypted."""
+        document = files.read(f"{self.layout.release(release)}/release.json")
+        return bool(document and canonical.loads(document, "release.json")["config"].get("secrets_encrypted"))
 
     def _seal_others(self) -> None:
         """Seal what was written before that was asked for: no copy stays that anybody can read."""
@@ -219,9 +220,9 @@ class State:
         """Return the secrets of what is under way; one that a lost key took keeps no recovery from its end."""
         return _readable_secrets(self.layout.next_secrets)
 
-    def write_next_secrets(self, values: dict[str, str]) -> None:
+    def write_next_secrets(self, values: dict[str, str], release: str) -> None:
         shutil.rmtree(self.layout.next_secrets, ignore_errors=True)
-        _write_secrets(self.layout.next_secrets, values, seal=self.host_options()["seal"])
+        _write_secrets(self.layout.next_secrets, values, seal=self._seals(release))
 
 
 def _read_secrets(folder: str, names: t.Iterable[str] | None = None) -> dict[str, str]:

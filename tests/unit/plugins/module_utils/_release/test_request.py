@@ -270,7 +270,7 @@ def test_a_run_that_changes_nothing_still_chooses_for_the_host(host: Host, param
     for timers in (True, False):
         assert present(params(timers=timers, keep=7))["changed"] is False
         assert (timer in host.up) is timers
-        assert State.read(host.layout).host_options() == {"keep": 7, "pinned": [], "timers": timers, "seal": False}
+        assert State.read(host.layout).host_options() == {"keep": 7, "pinned": [], "timers": timers}
 
 
 def test_a_phase_says_what_it_did_and_who_goes_on(host: Host, params: Params) -> None:

@@ -37,7 +37,7 @@ def append(state: State, *events: str, ref: Ref = NEW) -> None:
 
 def test_a_host_without_the_app_knows_nothing(layout: Layout) -> None:
     state = State.read(layout)
-    assert (state.entries, state.active, state.journal, state.secrets()) == ([], None, None, {})
+    assert (state.entries, state.active, state.journal, state.readable_secrets()) == ([], None, None, {})
     assert state.stored(OLD.release) is None
     assert not os.path.exists(layout.var)
 
@@ -160,13 +160,13 @@ def test_secrets_are_read_by_name(state: State) -> None:
     os.makedirs(state.layout.secrets)
     for name, value in (("B", "two\n"), ("A", "\u00fc")):
         files.write(f"{state.layout.secrets}/{name}", value.encode(), 0o600)
-    assert list(state.secrets().items()) == [("A", "\u00fc"), ("B", "two\n")]
+    assert list(state.readable_secrets().items()) == [("A", "\u00fc"), ("B", "two\n")]
 
 
 def test_half_a_secret_is_not_read(state: State) -> None:
     os.makedirs(state.layout.secrets)
     Path(state.layout.secrets, "A.new").write_bytes("\u00fc".encode()[:1])
-    assert state.secrets() == {}
+    assert state.readable_secrets() == {}
 
 
 def test_a_journal_of_another_kind_is_never_written(state: State) -> None:
