@@ -125,11 +125,11 @@ class Engine:
     def preflight(self, desired: Desired) -> None:
         """Raise when this host can't take a release, or may not. Writes nothing."""
         live = self.state.stored(self.state.active.release) if self.state.active else None
-        if live is not None:
-            staging.check_mounted(self.layout, live.release_id)
         if live is not None and not self.policy.allow_older:
             plan.refuse_older(live.manifest, desired.manifest)
         staging.preflight(self.layout, desired, self.state.secret_names())
+        if live is not None:
+            staging.check_mounted(self.layout, live.release_id)
         if live is not None and self.policy.overlap != "hold":
             staging.check_memory(self.systemd.memory(self.layout.slice), staging.available_memory())
 
