@@ -73,7 +73,13 @@ OPENS: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("SystemCallFilter", "RestrictNamespaces"): ("mount: ", "namespace: "),
     ("SystemCallFilter", "LockPersonality"): ("syscall: personality",),
+    # /dev/shm among them is the app's own, and takes no programs.
     ("TemporaryFileSystem",): (
+        "execute: by ld.so, /dev/shm",
+        "execute: descriptor of /dev/shm",
+        "execute: program in /dev/shm",
+        "execute: script in /dev/shm",
+        "load: library in /dev/shm",
         "read: ",
         "unix: D-Bus",
         "unix: other app",
