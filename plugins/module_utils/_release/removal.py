@@ -38,16 +38,16 @@ def remove(layout: Layout, systemd: Systemd, *, data: bool) -> None:
     for path in (layout.srv, layout.etc, layout.run, *([layout.var] if data else [])):
         shutil.rmtree(path, ignore_errors=True)
     if data:
-        for name in _users(layout, systemd):
+        for name in _users(layout):
             systemd.run(["userdel", name])
         if any(known.gr_name == layout.shared_group for known in grp.getgrall()):
             systemd.run(["groupdel", layout.shared_group])
     systemd.reload()
 
 
-def _users(layout: Layout, systemd: Systemd) -> list[str]:
+def _users(layout: Layout) -> list[str]:
     """Return the users that were made for an app, whether a process of theirs ever ran or not.
 
     One that stood on the host before is somebody else's.
     """
-    return [one.pw_name for one in pwd.getpwall() if one.pw_name == layout.user or one.pw_gecos == systemd.owner]
+    return [one.pw_name for one in pwd.getpwall() if one.pw_name == layout.user or one.pw_gecos == layout.owner]

@@ -67,7 +67,7 @@ def test_users_go_with_the_data_and_never_one_of_somebody_else(
     """A release that was refused before a process ran made its user and the group: no folder tells of them."""
     others = [account("postgres", "PostgreSQL administrator"), account("report", ""), account("cl-shop_admin", "")]
     others.append(account("admin-worker", "containerless shop_admin"))
-    ours = [account("cl-shop", live.owner), account("shop-worker", live.owner)]
+    ours = [account("cl-shop", host.layout.owner), account("shop-worker", host.layout.owner)]
     monkeypatch.setattr(pwd, "getpwall", lambda: [*others, *ours])
     monkeypatch.setattr(grp, "getgrall", lambda: [grp.struct_group(("clsh-shop", "x", 991, []))])
     os.makedirs(host.layout.own_data("report"))
