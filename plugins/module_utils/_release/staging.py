@@ -65,8 +65,8 @@ def _check_users(layout: Layout, users: dict[str, str]) -> None:
             continue
         if known.pw_gecos != layout.owner:
             raise ContainerlessError(
-                f"app_release_users {process} is {user!r}, an account that was on this host before and has rights of its"
-                f" own; take a name that is free, such as {layout.app}-{process}"
+                f"app_release_users {process} is {user!r}, an account that was on this host before and has rights of"
+                f" its own; take a name that is free, such as {layout.app}-{process}"
             )
 
 
