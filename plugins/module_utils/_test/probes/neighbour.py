@@ -4,8 +4,8 @@
 """What belongs to others on a machine, open to everybody: file modes stop nobody, so each refusal is the sandbox's own.
 
 Started as root, outside of any sandbox, as `python3 -c SOURCE make JSON` with {"source", "state", "code", "port",
-"seconds"}: this text, the folder that the app may write to, a file to be made in its code, a TCP port, and after how long
-the host removes it by itself. Prints what the attempts of escapes.py are told. `remove JSON` takes all of it away again;
+"seconds"}: this text, the folder that the app may write to, a file to be made in its code, a TCP port, and after how
+long the host removes it by itself. Prints what the attempts of escapes.py are told. `remove JSON` takes all of it away;
 `serve PORT SOCKET` is the neighbour's own service.
 """
 
