@@ -25,6 +25,9 @@ ATTEMPTS = inspect.getsource(escapes)
 #: What starts a process: the attempts are started otherwise.
 _STARTING = ("Restart", "Sockets=", "Kill", "TimeoutStop")
 
+#: Longer than a campaign: its machines end with it.
+_SECONDS = 24 * 3600
+
 Outcomes = Mapping[str, str]
 
 
@@ -40,7 +43,7 @@ def remove(state: str, code: str, port: int = PORT) -> str:
 
 def _neighbour(what: str, state: str, code: str, port: int) -> str:
     source = inspect.getsource(neighbour)
-    given = {"source": source, "state": state, "code": code, "port": port}
+    given = {"source": source, "state": state, "code": code, "port": port, "seconds": _SECONDS}
     return shlex.join(["/usr/bin/python3", "-c", source, what, json.dumps(given)])
 
 

@@ -258,6 +258,11 @@ class Layout:
         return USER_PREFIX + self.app
 
     @property
+    def owner(self) -> str:
+        """What stands in the place for a person's name (GECOS) of users that we make: by it we know them again."""
+        return f"{PREFIX} {self.app}"
+
+    @property
     def shared_group(self) -> str:
         """Whose members write to `shared`: not the group of the app's user, who may read its state."""
         return SHARED_PREFIX + self.app

@@ -142,8 +142,12 @@ class Activations:
         return [(name, self.layout.unit(name, ref.activation, instance=number)) for name, number in stored.instances]
 
     def states(self, stored: Stored, ref: Ref) -> dict[str, UnitState]:
-        """Return the state of every process by its unit."""
-        return self.systemd.show_all([unit for _process, unit in self._processes(stored, ref)])
+        """Return the state of every process by its unit, and of what a server has in front of it."""
+        return self.systemd.show_all([*(unit for _process, unit in self._processes(stored, ref)), *self._proxies(ref)])
+
+    def _proxies(self, ref: Ref) -> list[str]:
+        """Return what leads from the socket of a release to one that its server makes; most releases have none."""
+        return [name for name in self._installed(ref, "service") if name_of(name).startswith(f"{WEB}.proxy")]
 
     def check(self, stored: Stored) -> health.Check:
         """Return what a good answer of a release is."""
@@ -157,6 +161,8 @@ class Activations:
         answer = health.gate(
             self.layout.activation_socket(ref.activation), self.check(stored), lambda: self._hopeless(stored, ref)
         )
+        # The one of another instance may still wait for its server.
+        self._stay_up(self._proxies(ref), 0.0)
         settle = float(stored.config["health"]["stay_up"])
         self._stay_up([unit for process, unit in self._processes(stored, ref) if process != WEB], settle)
         for process in sorted(processes.commands(stored.manifest, stored.config)):

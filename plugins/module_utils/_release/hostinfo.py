@@ -72,7 +72,7 @@ def _os_release() -> dict[str, str]:
 
 
 def running(state: State, systemd: Systemd) -> bool:
-    """Say whether every process of the active release is up and web.sock leads to it."""
+    """Say whether every process of the active release is up, a proxy of web too, and web.sock leads to it."""
     active = state.active
     stored = state.stored(active.release) if active else None
     if active is None or stored is None:

@@ -31,6 +31,9 @@ from .journal import Ref
 from .state import State, Stored
 from .systemd import Systemd
 
+if t.TYPE_CHECKING:
+    from .._artifact.processes import Process
+
 _PYTHON = "/usr/bin/python3"
 #: More walls than that one after the other are no app for this profile.
 _ROUNDS = 8
@@ -171,20 +174,25 @@ class _Host:
         self.texts = [units[unit], units[f"{unit}.d/50-sandbox.conf"]]
         self.tree = layout.tree(stored.content_id)
         self.listens = not asked.command and asked.process == processes.WEB
+        process = self._process()
+        self.argv = process.argv
+        # Where a server that can't inherit a socket makes its own, as its unit tells it.
+        self.own = _variable(self.texts, process.binds, self.ref.activation) if process.binds else ""
 
-    def argv(self) -> list[str]:
+    def _process(self) -> Process:
         from .._artifact import processes as commands
 
         known = {item["name"]: item["version"] for item in self.stored.manifest["distributions"]}
         if self.asked.command:
-            return commands.command("command", list(self.asked.command), distributions={}, tree=self.tree).argv
+            return commands.command("command", list(self.asked.command), distributions={}, tree=self.tree)
         argv = self.stored.manifest["processes"][self.asked.process]
-        return commands.command(self.asked.process, argv, distributions=known, tree=self.tree).argv
+        return commands.command(self.asked.process, argv, distributions=known, tree=self.tree)
 
     def attempt(self, opened: t.Sequence[remedies.Remedy]) -> Seen:
         """Run it once."""
         name = f"{PREFIX}-{self.layout.app}-learn-{os.urandom(8).hex()}"
-        unit, place = f"{name}.service", f"/tmp/{name}.sock" if self.listens else ""  # noqa: S108 - of the unit's own
+        unit, inherits = f"{name}.service", self.listens and not self.own
+        place = f"/tmp/{name}.sock" if inherits else ""  # noqa: S108 - of the unit's own
         lines = [line for remedy in opened for line in remedy.lines()]
         texts = [*self.texts, "[Service]\n" + "\n".join(lines)]
         rc, _out, err = self.systemd.run(self._told(unit, texts, place))
@@ -194,12 +202,13 @@ class _Host:
         try:
             pid = int(self.systemd.run(["systemctl", "show", "-p", "MainPID", "--value", unit])[1].strip() or 0)
             with _traced(pid, trace):
-                why = self._watch(pid, place)
+                why = self._watch(pid, self.own or f"/proc/{pid}/root{place}")
                 self.systemd.stop(unit)
             read = (files.read(trace) or b"").decode("utf-8", "replace").splitlines()
         finally:
             self.systemd.stop(unit)
-            for path in (trace, place):
+            # The folder of a socket of its own outlasts a run.
+            for path in (trace, place, self.own):
                 if path:
                     files.remove(path)
         why = why or self._verdict(refusals.ended(read, pid))
@@ -218,14 +227,14 @@ class _Host:
         # Whatever becomes of us, it does not stay.
         limit = self.asked.seconds + int(self.stored.config["health"]["timeout"]) + 60
         told += [f"--property=TimeoutStopSec={_STOP}", f"--property=RuntimeMaxSec={limit}"]
-        argv = [_PYTHON, "-IS", "-c", _LAUNCHER, place, *self.argv()]
+        argv = [_PYTHON, "-IS", "-c", _LAUNCHER, place, *self.argv]
         return [*told, "--", *(word.replace("$", "$$") for word in argv)]
 
-    def _watch(self, pid: int, place: str) -> str:
-        """Return why it does not work, as far as that shows while it runs."""
+    def _watch(self, pid: int, path: str) -> str:
+        """Return why it does not work, as far as that shows while it runs, and at its socket where it listens."""
         if self.listens:
             try:
-                self._ask(f"/proc/{pid}/root{place}", pid)
+                self._ask(path, pid)
             except ContainerlessError as exc:
                 return str(exc)
         deadline = time.monotonic() + self.asked.seconds
@@ -258,6 +267,13 @@ class _Host:
             abstract=_abstract_sockets(),
         )
         return remedies.deduce(found, facts)
+
+
+def _variable(texts: t.Iterable[str], name: str, activation: int) -> str:
+    """Return the last value of a variable that unit texts give to their process; ours are plain, without quotes."""
+    given = [value for text in texts for key, value in directives.assignments(text) if key == "Environment"]
+    found = [value.partition("=")[2] for value in given if value.startswith(f"{name}=")]
+    return transient.filled_in(found[-1], activation) if found else ""
 
 
 def _without(text: str, keys: t.Container[str]) -> str:
@@ -374,6 +390,10 @@ def _stored(state: State, asked: Asked) -> Stored:
     known = processes.running(stored.manifest, {**stored.config, "scale": {}})
     if asked.process not in known:
         raise ContainerlessError(f"{asked.process!r} is no process of {release}; its processes are {', '.join(known)}")
+    if asked.process not in processes.running(stored.manifest, stored.config):
+        raise ContainerlessError(
+            f"process {asked.process} has no unit in {release}, whose app_release_scale says {asked.process}: 0"
+        )
     return stored
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import shutil
@@ -34,23 +35,19 @@ def remove(layout: Layout, systemd: Systemd, *, data: bool) -> None:
     systemd.stop(layout.slice)
     for path in (layout.active, layout.origin, layout.journal, layout.host_options):
         files.remove(path)
-    others = files.names(layout.users, ".*") if data else []
     for path in (layout.srv, layout.etc, layout.run, *([layout.var] if data else [])):
         shutil.rmtree(path, ignore_errors=True)
-    if data and _has_user(layout.user):
-        systemd.run(["userdel", layout.user])
-    for name in others:
-        # One that stood on the host before is somebody else's.
-        if _has_user(name) and pwd.getpwnam(name).pw_gecos == systemd.owner:
+    if data:
+        for name in _users(layout):
             systemd.run(["userdel", name])
-    if others:
-        systemd.run(["groupdel", layout.shared_group])
+        if any(known.gr_name == layout.shared_group for known in grp.getgrall()):
+            systemd.run(["groupdel", layout.shared_group])
     systemd.reload()
 
 
-def _has_user(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
+def _users(layout: Layout) -> list[str]:
+    """Return the users that were made for an app, whether a process of theirs ever ran or not.
+
+    One that stood on the host before is somebody else's.
+    """
+    return [one.pw_name for one in pwd.getpwall() if one.pw_name == layout.user or one.pw_gecos == layout.owner]

@@ -40,6 +40,7 @@ def preflight(layout: Layout, desired: Desired, known_secrets: t.Container[str])
     if desired.config.get("secrets_encrypted"):
         sealed.require()
     _check_media_group(desired.config["sandbox"].get("media", {}))
+    _check_users(layout, desired.config.get("users", {}))
     missing = [name for name in desired.config["secrets"] if name not in desired.secrets and name not in known_secrets]
     if missing:
         raise ContainerlessError(f"app_release_secrets has no value for {', '.join(missing)}")
@@ -53,6 +54,20 @@ def _check_media_group(media: dict[str, t.Any]) -> None:
             f"group {media['group']!r} does not exist on this host; install the web server first or set"
             " app_sandbox_media_group"
         ) from None
+
+
+def _check_users(layout: Layout, users: dict[str, str]) -> None:
+    """Raise for an account that somebody else made: what it may do, or owns, the process could do too."""
+    for process, user in sorted(users.items()):
+        try:
+            known = pwd.getpwnam(user)
+        except KeyError:
+            continue
+        if known.pw_gecos != layout.owner:
+            raise ContainerlessError(
+                f"app_release_users {process} is {user!r}, an account that was on this host before and has rights of"
+                f" its own; take a name that is free, such as {layout.app}-{process}"
+            )
 
 
 def check_space(layout: Layout, manifest: dict[str, t.Any]) -> None:

@@ -133,19 +133,12 @@ class Systemd:
 
     def ensure_user(self) -> None:
         """Make the app's system user; sysusers.d(5) does nothing when it exists."""
-        self._do(
-            "systemd-sysusers", "--inline", f'u {self.layout.user} - "{PREFIX} {self.layout.app}" {self.layout.data}'
-        )
+        self._do("systemd-sysusers", "--inline", f'u {self.layout.user} - "{self.layout.owner}" {self.layout.data}')
 
     def ensure_users(self, names: t.Sequence[str]) -> None:
         """Make users of processes, and the group of what they share with the app's."""
-        made = [f'u {name} - "{self.owner}" {self.layout.own_data(name)}' for name in names]
+        made = [f'u {name} - "{self.layout.owner}" {self.layout.own_data(name)}' for name in names]
         self._do("systemd-sysusers", "--inline", f"g {self.layout.shared_group} -", *made)
-
-    @property
-    def owner(self) -> str:
-        """What stands in the place for a person's name of users that we make."""
-        return f"{PREFIX} {self.layout.app}"
 
     # Transient units: what has to happen later, whether anybody is there or not (systemd-run(1)).
 

@@ -194,6 +194,8 @@ class Checks:
         code = f"{self.sandbox.tree}/app/.open-to-all"
         source = inspect.getsource(neighbour)
         given = {"source": source, "state": self.sandbox.layout.data, "code": code, "port": escape.PORT}
+        # As long as the four calls up to its removal may take.
+        given["seconds"] = 4 * self.sandbox.timeout
         argv = [sys.executable, "-c", source]
         try:
             facts = answer(self.sandbox.outside([*argv, "make", json.dumps(given)]))

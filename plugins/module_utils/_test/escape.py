@@ -96,6 +96,49 @@ OPENS: dict[tuple[str, ...], tuple[str, ...]] = {
     ("ProtectProc",): ("proc: other user",),
     ("ProcSubset",): ("proc: uptime",),
 }
+_CALL, _FAMILY = "SystemCallFilter=", "RestrictAddressFamilies="
+_NAMESPACES = (f"{_CALL}unshare", "RestrictNamespaces")
+#: The same where single words of a directive are allowed and the rest of it stands.
+ALLOWS: dict[tuple[str, ...], tuple[str, ...]] = {
+    **{(_CALL + call,): (f"syscall: {call}",) for call in ("io_uring_setup", "kcmp", "mq_open", "userfaultfd")},
+    (f"{_CALL}name_to_handle_at",): ("syscall: name_to_handle_at",),
+    (f"{_CALL}memfd_create",): ("memory: execute a memfd",),
+    (f"{_CALL}process_vm_readv",): ("process: read a sibling",),
+    (f"{_CALL}ptrace",): ("process: trace a sibling",),
+    (f"{_CALL}setpriority",): ("process: renice",),
+    (f"{_CALL}personality", "LockPersonality"): ("syscall: personality",),
+    (f"{_CALL}setns", "RestrictNamespaces"): ("namespace: enter",),
+    _NAMESPACES: tuple(f"namespace: {kind}" for kind in ("user", "net", "pid", "uts")),
+    (*_NAMESPACES, f"{_CALL}mount"): ("mount: tmpfs",),
+    (*_NAMESPACES, f"{_CALL}chroot"): ("mount: chroot",),
+    (*_NAMESPACES, f"{_CALL}fsopen"): ("mount: open a file system",),
+    (f"{_FAMILY}AF_NETLINK",): ("socket: AF_NETLINK",),
+    (f"{_FAMILY}AF_INET",): ("socket: AF_INET, UDP", "tcp: listen"),
+    (f"{_FAMILY}AF_INET", "PrivateNetwork"): ("tcp: loopback", "tcp: metadata service"),
+    (f"{_FAMILY}AF_INET6", "PrivateNetwork"): ("tcp: loopback, IPv6",),
+}
+#: Which of those calls stand in a set of systemd's.
+_IPC = ("memfd_create", "mq_open", "process_vm_readv")
+_SERVICE = (
+    "io_uring_setup",
+    "kcmp",
+    "name_to_handle_at",
+    "personality",
+    "setns",
+    "setpriority",
+    "unshare",
+    "userfaultfd",
+)
+SETS: dict[str, tuple[str, ...]] = {
+    "@aio": ("io_uring_setup",),
+    "@debug": ("ptrace",),
+    "@ipc": _IPC,
+    "@mount": ("chroot", "fsopen", "mount"),
+    "@privileged": ("chroot",),
+    "@process": ("setns", "unshare"),
+    "@resources": ("setpriority",),
+    "@system-service": (*_IPC, *_SERVICE),
+}
 #: Never meant, whatever is opted out of.
 _NEVER = ("read: /etc/shadow", "write: own code")
 
@@ -151,8 +194,9 @@ def few(tree: str, state: str, port: int) -> dict[str, t.Any]:
 def meant(sandbox: t.Mapping[str, t.Any]) -> t.Callable[[str], bool]:
     """Return what says of an attempt whether it may get through, in a sandbox in the form of a configuration."""
     profile = sandbox["profile"]
-    lacking = {item["directive"] for name in ("opt_out", "unenforced") for item in sandbox.get(name, [])}
-    opened = [name for missing, names in OPENS.items() if lacking.issuperset(missing) for name in names]
+    lacking = {word for name in ("opt_out", "unenforced") for item in sandbox.get(name, []) for word in _lacks(item)}
+    known = [*OPENS.items(), *ALLOWS.items()]
+    opened = [name for missing, names in known if lacking.issuperset(missing) for name in names]
     opened += [f"read: {path}/" for path in sandbox.get("bind_read_only", [])]
     opened += EGRESS if sandbox.get("egress") else ()
     opened += STANDARD if profile in ("standard", "compat") else ()
@@ -162,6 +206,12 @@ def meant(sandbox: t.Mapping[str, t.Any]) -> t.Callable[[str], bool]:
     # What is there for comparison promises nothing.
     opened += [""] if profile == "talk2018" else []
     return lambda name: name.startswith(tuple(opened)) and name not in _NEVER
+
+
+def _lacks(item: t.Mapping[str, t.Any]) -> list[str]:
+    """Return the directive that an item takes back; of one that stands, what it allows of it: `NAME=word`."""
+    words = [word for allowed in item.get("allow") or () for word in (allowed, *SETS.get(allowed, ()))]
+    return [f"{item['directive']}={word}" for word in words] or [item["directive"]]
 
 
 def judge(inside: Outcomes, outside: Outcomes, is_meant: t.Callable[[str], bool]) -> Verdict:

@@ -144,3 +144,14 @@ def test_two_instances_share_the_release_s_socket(rig: Rig, host: Host) -> None:
     with Load(host.address, rate=RATE, asks=ASKS) as load:
         rig.rollback().check()
     assert load.failed() == []
+
+
+def test_what_its_sandbox_refuses_is_learned(host: Host) -> None:
+    """A run of its own makes a socket of its own, beside the one that is live, and takes it away."""
+    before = live(host)
+    done = host.sh("containerless learn rig web --json --path /health/ --seconds 2", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout)
+    assert (said["works"], said["why"], said["runs"]) == (True, "", 1)
+    assert live(host) == before
+    assert host.sh("ls -d /run/containerless/rig/999999", check=False).returncode != 0

@@ -3,9 +3,10 @@
 
 """What belongs to others on a machine, open to everybody: file modes stop nobody, so each refusal is the sandbox's own.
 
-Started as root, outside of any sandbox, as `python3 -c SOURCE make JSON` with {"source", "state", "code", "port"}: this
-text, the folder that the app may write to, a file to be made in its code, and a TCP port. Prints what the attempts of
-escapes.py are told. `remove JSON` takes all of it away again; `serve PORT SOCKET` is the neighbour's own service.
+Started as root, outside of any sandbox, as `python3 -c SOURCE make JSON` with {"source", "state", "code", "port",
+"seconds"}: this text, the folder that the app may write to, a file to be made in its code, a TCP port, and after how
+long the host removes it by itself. Prints what the attempts of escapes.py are told. `remove JSON` takes all of it away;
+`serve PORT SOCKET` is the neighbour's own service.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import time
 import typing as t
 
 UNIT, USER = "containerless-neighbour.service", "cl-other"
+#: A timer that removes what a killed test left, and what it runs: a file, for systemd reads a text in its own way.
+LEASE, SELF = "containerless-neighbour-lease", "/run/containerless-neighbour.py"
 #: No app has a dash in its name, and nobody is called so: nothing of a host is in the way.
 NAME = "containerless-other"
 SOCKET, ABSTRACT = f"/run/{NAME}/socket", "\0containerless-foreign"
@@ -38,6 +41,7 @@ _SECONDS = 10
 
 def make(given: dict[str, t.Any]) -> dict[str, t.Any]:
     """Make all of it; return the facts for the attempts."""
+    _lease(given)
     if subprocess.run(["id", USER], capture_output=True, check=False).returncode:
         _run("useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER)
     for folder in FOLDERS:
@@ -82,6 +86,10 @@ def remove(given: dict[str, t.Any]) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(given["code"])
     _quietly("userdel", USER)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(SELF)
+    # At last: until here a removal that is killed is made up for.
+    _quietly("systemctl", "stop", f"{LEASE}.timer")
 
 
 def serve(port: str, path: str) -> None:
@@ -98,6 +106,15 @@ def serve(port: str, path: str) -> None:
     while True:
         for key, _ in loop.select():
             t.cast("socket.socket", key.fileobj).accept()[0].close()
+
+
+def _lease(given: dict[str, t.Any]) -> None:
+    """Have the host remove all of it when the time is up; before anything is there."""
+    _quietly("systemctl", "stop", f"{LEASE}.timer", f"{LEASE}.service")
+    with open(SELF, "w", encoding="utf-8") as handle:
+        handle.write(given["source"])
+    told = ["systemd-run", "--quiet", "--collect", f"--unit={LEASE}", f"--on-active={given['seconds']}"]
+    _run(*told, "/usr/bin/python3", "-I", SELF, "remove", json.dumps({"code": given["code"]}))
 
 
 def _service(given: dict[str, t.Any]) -> int:

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.containerless.django.plugins.module_utils._artifact import procfile
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
+from ansible_collections.containerless.django.plugins.module_utils._release import learn
 from ansible_collections.containerless.django.plugins.plugin_utils import _units
 from ansible_collections.containerless.django.plugins.plugin_utils._units import (
     Context,
@@ -314,6 +315,7 @@ def test_a_server_that_inherits_no_socket_is_behind_a_proxy(templates: Templates
         units[f"containerless-shop-{name}"] for name in ("web@.service", "web.proxy@.service", "web@.socket")
     )
     own = "/run/containerless/shop/%i/web/own.sock"
+    assert learn._variable([web], "GRANIAN_UDS", 7) == own.replace("%i", "7")
     assert f"GRANIAN_UDS={own}" in settings_of(web, "Environment")
     assert settings_of(socket, "Service") == ["containerless-shop-web.proxy@%i.service"]
     assert settings_of(proxy, "ExecStart")[0].endswith(f"-proxyd --connections-max=1024 {own}")

@@ -133,6 +133,25 @@ def test_each_process_runs_as_often_as_it_is_told(
     assert [unit for unit, shown in one.states(stored(scale=scale), REF).items() if shown.is_up] == units
 
 
+def test_a_proxy_in_front_of_a_server_has_to_run_too(one: Activations, host: Host) -> None:
+    number = {"web": 2}
+    units = {
+        host.layout.template_proxy(1): "",
+        host.layout.template_proxy(2): "",
+        "containerless-shop-web.2@.service": "",
+    }
+    one.systemd.install(units, 1)
+    one.start(stored(scale=number), REF)
+    first, second = (f"containerless-shop-{name}@1.service" for name in ("web.proxy", "web.proxy2"))
+    one.systemd.start(first)
+    host.shown[second] = {"ActiveState": "failed", "Result": "timeout"}
+    shown = one.states(stored(scale=number), REF)
+    assert {first, second} <= set(shown)
+    assert [unit for unit, state in shown.items() if not state.is_up] == [second]
+    with pytest.raises(ContainerlessError, match=r"^process web.proxy2 does not stay up \(timeout\)$"):
+        one.healthy(stored(scale=number), REF)
+
+
 @pytest.mark.parametrize(("unit", "message"), [("web.2", "ended 4 times"), ("worker.2", "process worker.2 does not")])
 def test_every_instance_counts(one: Activations, host: Host, unit: str, message: str) -> None:
     one.systemd.install({f"containerless-shop-{name}.2@.service": "" for name in ("web", "worker")}, 1)

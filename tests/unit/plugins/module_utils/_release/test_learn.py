@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
-from ansible_collections.containerless.django.plugins.module_utils._release import learn
+from ansible_collections.containerless.django.plugins.module_utils._core.names import MAX_ACTIVATION, Layout
+from ansible_collections.containerless.django.plugins.module_utils._release import files, health, learn
+from ansible_collections.containerless.django.plugins.module_utils._release.desired import Policy
+from ansible_collections.containerless.django.plugins.module_utils._release.engine import Engine
 from ansible_collections.containerless.django.plugins.module_utils._release.learn import Asked, Seen
+from ansible_collections.containerless.django.plugins.module_utils._release.state import State, Stored
+from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
 from ansible_collections.containerless.django.plugins.module_utils._sandbox import remedies, table
 from ansible_collections.containerless.django.plugins.module_utils._sandbox.refusals import Refusal
 from ansible_collections.containerless.django.plugins.module_utils._sandbox.remedies import (
@@ -19,6 +25,9 @@ from ansible_collections.containerless.django.plugins.module_utils._sandbox.reme
     Need,
     Remedy,
 )
+
+from ..documents import MANIFEST
+from .host import CONFIG, Artifact, Host, desired
 
 A, B, C = (Remedy(OPT_OUT, "SystemCallFilter", (call,)) for call in ("a", "b", "c"))
 
@@ -131,3 +140,55 @@ def test_a_question_that_makes_no_sense_is_refused(change: dict[str, t.Any], sen
     given = {"process": "web", "command": "", "paths": [], "seconds": 20, "release": "", **change}
     with pytest.raises(ContainerlessError, match=sentence):
         learn.asked(**given)
+
+
+RELEASE = "1.0-0123456789ab"
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "granian"])
+def test_web_is_asked_at_the_socket_that_it_has(
+    layout: Layout, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that binds its own is given none, and what a run left of it is gone before the next."""
+    own = f"{layout.run}/%i/web/own.sock"
+    units = Path(layout.release(RELEASE), "units")
+    text = f"[Service]\nUser=cl-shop\nEnvironment=GRANIAN_UDS={own}\n" if server == "granian" else "[Service]\nUser=x\n"
+    for name in (layout.template_unit("web"), f"{layout.template_unit('web')}.d/50-sandbox.conf"):
+        (units / name).parent.mkdir(parents=True, exist_ok=True)
+        (units / name).write_text(text, "utf-8")
+    locked = [*MANIFEST["distributions"], {"name": server, "version": "23.0.0", "file": "", "sha256": ""}]
+    manifest = {**MANIFEST, "distributions": locked, "processes": {"web": [server, "shop.wsgi"]}}
+    stored = Stored(RELEASE, {"config": CONFIG}, manifest, "e" * 64)
+    given: list[str] = []
+    asked: list[str] = []
+
+    def run(argv: t.Sequence[str]) -> tuple[int, str, str]:
+        if argv[0] == "systemd-run":
+            given.append(argv[argv.index("-c") + 2])
+            if server == "granian":
+                assert not os.path.exists(host.own)
+                files.write(host.own, b"")
+        return 0, f"{os.getpid()}\n" if "MainPID" in argv else "", ""
+
+    monkeypatch.setattr(learn, "_traced", lambda *_pid_and_trace: contextlib.nullcontext())
+    monkeypatch.setattr(health, "gate", lambda path, *_check: asked.append(path))
+    host = learn._Host(layout, Systemd(layout, run), Asked(seconds=0), stored, [])
+    os.makedirs(f"{layout.activation_run(MAX_ACTIVATION)}/web")
+    assert [host.attempt([]).works for _run in range(2)] == [True, True]
+    if server == "granian":
+        assert (given, asked) == (["", ""], [own.replace("%i", str(MAX_ACTIVATION))] * 2)
+    else:
+        assert asked == [f"/proc/{os.getpid()}/root{place}" for place in given]
+        assert all(place.startswith("/tmp/") for place in given)
+
+
+def test_a_process_that_does_not_run_is_told_so(host: Host, artifacts: dict[str, Artifact], group: str) -> None:
+    one = Systemd(host.layout, host)
+    engine = Engine(host.layout, one, run="r1", who="ops", why="", policy=Policy(drain=0))
+    with engine.locked():
+        engine.release(desired(artifacts["1.0"], group, scale={"worker": 0}))
+    with pytest.raises(
+        ContainerlessError, match="^process worker has no unit in 1.0-.* app_release_scale says worker: 0$"
+    ):
+        learn._stored(State.read(host.layout), Asked("worker"))
+    assert learn._stored(State.read(host.layout), Asked("web")).config["scale"] == {"worker": 0}

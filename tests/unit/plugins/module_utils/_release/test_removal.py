@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -55,13 +57,25 @@ def test_data_that_was_kept_can_be_removed_later(host: Host, live: Systemd) -> N
     assert not os.path.exists(host.layout.var)
 
 
-def test_the_user_goes_with_its_data(host: Host, live: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(removal, "_has_user", lambda name: bool(asked.append(name) or True))
+def account(name: str, gecos: str) -> pwd.struct_passwd:
+    return pwd.struct_passwd((name, "x", 990, 990, gecos, "/", "/usr/sbin/nologin"))
+
+
+def test_users_go_with_the_data_and_never_one_of_somebody_else(
+    host: Host, live: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that was refused before a process ran made its user and the group: no folder tells of them."""
+    others = [account("postgres", "PostgreSQL administrator"), account("report", ""), account("cl-shop_admin", "")]
+    others.append(account("admin-worker", "containerless shop_admin"))
+    ours = [account("cl-shop", host.layout.owner), account("shop-worker", host.layout.owner)]
+    monkeypatch.setattr(pwd, "getpwall", lambda: [*others, *ours])
+    monkeypatch.setattr(grp, "getgrall", lambda: [grp.struct_group(("clsh-shop", "x", 991, []))])
+    os.makedirs(host.layout.own_data("report"))
     removal.remove(host.layout, live, data=False)
-    assert (asked, host.called("userdel")) == ([], [])
+    assert host.called("userdel") + host.called("groupdel") == []
     removal.remove(host.layout, live, data=True)
-    assert (asked, host.called("userdel")) == (["cl-shop"], [["userdel", "cl-shop"]])
+    assert host.called("userdel") == [["userdel", "cl-shop"], ["userdel", "shop-worker"]]
+    assert host.called("groupdel") == [["groupdel", "clsh-shop"]]
 
 
 def test_another_app_is_left_alone(host: Host, live: Systemd) -> None:

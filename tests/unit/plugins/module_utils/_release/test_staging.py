@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 import types
 import typing as t
@@ -50,6 +51,19 @@ def test_a_group_for_media_that_does_not_exist_names_its_option(
     wanted = desired(artifacts["1.0"], group, sandbox={"media": {"group": "no-such-group", "dirs": ["media"]}})
     with pytest.raises(ContainerlessError, match="'no-such-group' does not exist.*app_sandbox_media_group"):
         staging.preflight(host.layout, wanted, ())
+
+
+@pytest.mark.parametrize("gecos", ["PostgreSQL administrator", "", "containerless shop2"])
+def test_a_user_of_somebody_else_is_refused(
+    host: Host, artifacts: dict[str, Artifact], group: str, monkeypatch: pytest.MonkeyPatch, gecos: str
+) -> None:
+    known = {"postgres": pwd.struct_passwd(("postgres", "x", 990, 990, gecos, "/", "/bin/sh"))}
+    monkeypatch.setattr(pwd, "getpwnam", known.__getitem__)
+    wanted = desired(artifacts["1.0"], group, users={"beat": "is-free", "worker": "postgres"})
+    with pytest.raises(ContainerlessError, match="^app_release_users worker is 'postgres', .* such as shop-worker$"):
+        staging.preflight(host.layout, wanted, {"SECRET_KEY"})
+    known["postgres"] = pwd.struct_passwd((*known["postgres"][:4], host.layout.owner, "/", "/bin/sh"))
+    staging.preflight(host.layout, wanted, {"SECRET_KEY"})
 
 
 def test_a_secret_without_a_value_is_named(host: Host, artifacts: dict[str, Artifact], group: str) -> None:

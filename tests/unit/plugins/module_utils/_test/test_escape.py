@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.containerless.django.plugins.module_utils._sandbox import remedies
 from ansible_collections.containerless.django.plugins.module_utils._test import escape
 from ansible_collections.containerless.django.plugins.module_utils._test.probes import escapes, neighbour
 
@@ -38,6 +40,7 @@ def test_an_attempt_that_is_stopped_says_by_what(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+OPENED = (*escape.OPENS.values(), *escape.ALLOWS.values())
 GIVEN = {"state": "/s", "code": "/c", "port": 1}
 
 
@@ -49,7 +52,7 @@ def test_what_is_meant_names_attempts_of_the_table() -> None:
     """A name that was changed in the table alone would excuse nothing, or everything."""
     names = list(escapes.attempts(neighbour.facts(GIVEN, 1)))
     assert set(names) >= (escape.STANDARD | escape.COMPAT | escape.EGRESS | escape.ROOT_ONLY)
-    for prefix in (*escape.OF_THE_KERNEL, *(name for opened in escape.OPENS.values() for name in opened)):
+    for prefix in (*escape.OF_THE_KERNEL, *(name for opened in OPENED for name in opened)):
         assert any(name.startswith(prefix) for name in names), prefix
 
 
@@ -79,12 +82,33 @@ def test_what_gets_through_is_an_escape_unless_it_is_configured() -> None:
     assert (verdict.escaped, verdict.meant) == (("write: /etc",), ("unix: abstract",))
 
 
+def test_the_sets_of_calls_are_those_of_systemd() -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd is not on this computer")
+    told = subprocess.run(["systemd-analyze", "syscall-filter"], capture_output=True, text=True, check=True)
+    sets = remedies.filter_sets(told.stdout)
+
+    def calls(name: str) -> set[str]:
+        return {call for word in sets[name] for call in (calls(word) if word.startswith("@") else {word})}
+
+    named = {word.partition("=")[2] for missing in escape.ALLOWS for word in missing if "=" in word}
+    assert {name: set(known) for name, known in escape.SETS.items()} == {
+        name: calls(name) & named for name in escape.SETS
+    }
+
+
 def test_nothing_tried_is_no_success() -> None:
     assert not escape.judge({}, {}, escape.meant(STRICT)).passed
     assert f"{escape.judge({}, {}, escape.meant(STRICT))}" == "no attempt was made"
 
 
-MEANT = [
+def allowing(directive: str, *words: str, also: str = "") -> dict[str, t.Any]:
+    """Return opt-outs as a configuration has them: single words of one directive, all of another."""
+    others = [{"directive": also, "allow": []}] if also else []
+    return {"opt_out": [{"directive": directive, "allow": list(words)}, *others]}
+
+
+MEANT: list[tuple[dict[str, t.Any], str, bool]] = [
     ({}, "tcp: listen", False),
     ({"egress": ["db:5432"]}, "tcp: listen", True),
     ({"egress": ["db:5432"]}, "tcp: loopback", False),
@@ -104,6 +128,20 @@ MEANT = [
     ({"unenforced": [{"directive": "IPAddressDeny"}]}, "tcp: metadata service", False),
     ({"profile": "standard", "unenforced": [{"directive": "IPAddressDeny"}]}, "tcp: metadata service", True),
     ({"profile": "talk2018"}, "namespace: user", True),
+    (allowing("SystemCallFilter", "setpriority"), "process: renice", True),
+    (allowing("SystemCallFilter", "setpriority"), "process: trace a sibling", False),
+    (allowing("SystemCallFilter", "setpriority"), "syscall: kcmp", False),
+    (allowing("SystemCallFilter", "@ipc", "kcmp"), "memory: execute a memfd", True),
+    (allowing("SystemCallFilter", "@ipc", "kcmp"), "syscall: kcmp", True),
+    (allowing("SystemCallFilter", "@ipc", "kcmp"), "syscall: userfaultfd", False),
+    (allowing("SystemCallFilter", "unshare"), "namespace: user", False),
+    (allowing("SystemCallFilter", "unshare", also="RestrictNamespaces"), "namespace: user", True),
+    (allowing("SystemCallFilter", "unshare", also="RestrictNamespaces"), "mount: tmpfs", False),
+    (allowing("SystemCallFilter", "unshare", "@mount", also="RestrictNamespaces"), "mount: tmpfs", True),
+    (allowing("RestrictAddressFamilies", "AF_NETLINK"), "socket: AF_NETLINK", True),
+    (allowing("RestrictAddressFamilies", "AF_NETLINK"), "socket: AF_INET, UDP", False),
+    (allowing("RestrictAddressFamilies", "AF_INET", also="PrivateNetwork"), "tcp: loopback", True),
+    (allowing("RestrictAddressFamilies", "AF_INET"), "tcp: loopback", False),
 ]
 
 
