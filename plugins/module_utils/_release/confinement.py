@@ -48,7 +48,7 @@ def look(run: Run, texts: t.Sequence[str], activation: int | str) -> dict[str, l
     if unknown:
         raise ContainerlessError(f"its sandbox can't be looked at from inside: it has {', '.join(unknown)} in a line")
     told = transient.argv(
-        kept, command, unit=unit, description="a look at a sandbox", activation=activation, terminal=False
+        kept, command, unit=unit, description="a look at a sandbox", activation=activation, terminal=False, bare=True
     )
     rc, out, err = run(told)
     try:

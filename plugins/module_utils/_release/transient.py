@@ -24,8 +24,7 @@ _BOOLEANS = frozenset({"PrivateTmp", "PrivateUsers", "ProtectControlGroups"})
 #: In the names of units that make the network of an activation.
 _EGRESS = "-egress."
 #: systemd takes an end by SIGINT or SIGTERM for success; a shell says 128 + the signal. SIGHUP is to end the shell too.
-#: No `;`: systemd 252 writes `\;` down, and reads just that if it reloads after a unit is made, before it starts.
-_RUN = 'trap : INT QUIT TERM\n"$@"\nexit $?'
+_RUN = 'trap : INT QUIT TERM; "$@"; exit $?'
 
 
 def properties(texts: t.Iterable[str], activation: int | str) -> list[str]:
@@ -64,13 +63,17 @@ def argv(
     description: str,
     activation: int | str,
     terminal: bool,
+    bare: bool = False,
 ) -> list[str]:
     """Return what runs `command` under the [Service] lines of unit texts and waits for its end.
 
-    `terminal`: hand on a terminal, so that a person can be asked; else standard input and output as they are.
+    `terminal`: hand on a terminal, so that a person can be asked; else standard input and output as they are. `bare`:
+    without the shell that tells an end by a signal. Only such a command, without `;` and `$`, is safe from a reload of
+    systemd 252 between the making of the unit and its start: it writes the words down and reads others.
     """
     told = ["systemd-run", "--quiet", "--wait", "--collect", "--service-type=exec", "--pty" if terminal else "--pipe"]
     told += [f"--unit={unit}", f"--description={description}"]
     told += [f"--property={line}" for line in properties(texts, activation)]
     # systemd-run hands the words on, and systemd fills in variables.
-    return [*told, "--", *(word.replace("$", "$$") for word in ("/bin/sh", "-c", _RUN, "sh", *command))]
+    words = [*([] if bare else ("/bin/sh", "-c", _RUN, "sh")), *command]
+    return [*told, "--", *(word.replace("$", "$$") for word in words)]

@@ -122,7 +122,7 @@ def _network(facts: Facts) -> t.Iterator[tuple[str, Said]]:
     if not facts["denied"] or "AF_INET" not in facts["families"]:
         return  # without sockets of that kind there is nothing to drop
     state, detail = attempt(lambda: _send(facts["denied"]))
-    # Only EPERM is the filter's answer; without a route nothing was sent.
+    # Only EPERM is the filter's answer: without a route nothing was sent.
     yield "IPAddressDeny", (state if state == OPEN or detail == "EPERM" else UNKNOWN, f"{facts['denied']}: {detail}")
 
 
@@ -160,7 +160,7 @@ def _identity(path: str) -> list[int]:
 
 
 def _has(path: str, flag: int) -> bool:
-    """Say whether a place is mounted so; what is not there has everything."""
+    """Say whether a place is mounted so: what is not there has everything."""
     try:
         return bool(os.statvfs(path).f_flag & flag)
     except OSError:

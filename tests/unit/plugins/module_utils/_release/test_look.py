@@ -27,3 +27,16 @@ def test_it_knows_the_folders_of_its_own_activation() -> None:
     confinement.look(run, [TEXT], 7)
     assert json.loads(told[-1])["noexec"] == ["/", "/run/containerless/shop/7/web"]
     assert "--property=RuntimeDirectory=containerless/shop/7/web" in told
+
+
+def test_no_word_of_it_is_garbled_when_systemd_reloads_before_it_starts() -> None:
+    told: list[str] = []
+
+    def run(argv: Sequence[str]) -> tuple[int, str, str]:
+        told.extend(argv)
+        return 0, "{}", ""
+
+    confinement.look(run, [TEXT], 7)
+    words = told[told.index("--") + 1 :]
+    assert words[1] == "-IS"
+    assert not set("".join(words)) & set(";$")
