@@ -26,15 +26,10 @@ MACHINES = Cache(default_cache(os.environ)).project(names.project_of(str(core.SO
 def inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     core.publish(IMAGE, ("v1",))
     folder = tmp_path_factory.mktemp("interrupted")
-    # What was tested once is not tested again.
-    shutil.copytree(core.BUILT, folder / "built", ignore=shutil.ignore_patterns("records"))
-    place = {"app_build_store": (folder / "built").as_uri(), "app_test_channel": built()}
+    # What was tested once is not tested again; what was built last is whatever another scenario wanted.
+    shutil.copytree(core.store(IMAGE), folder / "store", ignore=shutil.ignore_patterns("records"))
+    place = {"app_test_store": (folder / "store").as_uri(), "app_test_channel": "v1"}
     return hosts.inventory(folder, {**core.defaults(IMAGE), **place, "app_test_backend": "nspawn"})
-
-
-def built() -> str:
-    """Return the channel of the build store that the rig's builds have set."""
-    return next(path.stem for path in core.BUILT.glob(f"{core.APP}/channels/built-*.json"))
 
 
 def left() -> list[str]:
