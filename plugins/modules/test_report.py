@@ -26,19 +26,9 @@ attributes:
   diff_mode:
     description: Shows nothing.
     support: none
+extends_documentation_fragment:
+  - containerless.django.tested
 options:
-  project:
-    description: Name of the app, a lower-case letter followed by at most 23 of a-z, 0-9 and _.
-    type: str
-    required: true
-  store:
-    description: URL of the store that holds the artifact, usually the build store.
-    type: str
-    required: true
-  content_id:
-    description: The artifact that was tested.
-    type: str
-    required: true
   level:
     description: How thoroughly it was tested.
     type: str

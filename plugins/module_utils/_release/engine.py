@@ -128,9 +128,10 @@ class Engine:
         if live is not None and not self.policy.allow_older:
             plan.refuse_older(live.manifest, desired.manifest)
         staging.preflight(self.layout, desired, self.state.secret_names())
-        if live is not None:
-            staging.check_mounted(self.layout, live.release_id)
-        if live is not None and self.policy.overlap != "hold":
+        if live is None:
+            return
+        staging.check_mounted(self.layout, live.release_id)
+        if self.policy.overlap != "hold":
             staging.check_memory(self.systemd.memory(self.layout.slice), staging.available_memory())
 
     def hold(self) -> Outcome:

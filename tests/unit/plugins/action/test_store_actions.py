@@ -110,11 +110,20 @@ def _spec(documented: dict[str, t.Any]) -> dict[str, t.Any]:
     }
 
 
+def _options(documented: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the options of a module, those of its fragments among them."""
+    found: dict[str, t.Any] = {}
+    for fragment in documented.get("extends_documentation_fragment", []):
+        shared = importlib.import_module(f"{ROOM}.doc_fragments.{fragment.rpartition('.')[2]}")
+        found |= yaml.safe_load(shared.ModuleDocFragment.DOCUMENTATION)["options"]
+    return found | documented["options"]
+
+
 @pytest.mark.parametrize("name", ACTIONS)
 def test_what_is_documented_is_what_is_checked(name: str) -> None:
     module = importlib.import_module(f"{ROOM}.modules.{name}")
     action = importlib.import_module(f"{ROOM}.action.{name}")
-    assert _spec(yaml.safe_load(module.DOCUMENTATION)["options"]) == action.ActionModule.SPEC
+    assert _spec(_options(yaml.safe_load(module.DOCUMENTATION))) == action.ActionModule.SPEC
 
 
 Play = t.Callable[..., list[Result]]
