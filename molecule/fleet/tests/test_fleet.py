@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,18 +92,27 @@ def test_a_host_that_cannot_take_it_leaves_all_of_them_as_they_were(rig: Rig) ->
 def test_a_host_that_no_longer_answers_is_no_reason_to_keep_two_releases(rig: Rig) -> None:
     before = releases(rig)
     away = rig.hosts[2]
-    # From within, while the first host goes live: the machine itself goes on, and nobody gets to it.
-    staged = "containerless status rig | grep -q 'at step verify' && flock -n /var/lib/containerless/rig/lock true"
-    cut = f"until {staged}; do sleep 0.2; done; systemctl stop ssh; pkill sshd; sleep 25; systemctl start ssh"
-    away.sh(f"systemd-run --quiet --unit=cut sh -c {shlex.quote(cut)}")
+    cut = threading.Thread(target=_cut_off, args=(away, rig.hosts[0]))
+    cut.start()
     try:
         played = rig.release("v2", env={"RIG_COLOUR": "grey"}, app_release_watch=2)
     finally:
+        cut.join()
         _wait_for_ssh(away)
     assert played.rc != 0
     assert "it did not answer" in said(played)
     assert [live(host)[0] for host in rig.hosts[:2]] == before[:2]
     assert live(away)[0] == before[2]
+
+
+def _cut_off(away: Host, first: Host) -> None:
+    """Have nobody get to a host for a while, from when the first host goes live: the machine itself goes on."""
+    goes = "containerless status rig | grep -qE 'at step (migrate|start|health)'"
+    first.sh(f"for each in $(seq 300); do {goes} && exit; sleep 0.2; done; exit 1", timeout=120)
+    away.sh(
+        "systemd-run --quiet --unit=cut sh -c 'systemctl stop ssh; pkill sshd; sleep 25; systemctl start ssh'",
+        check=False,
+    )
 
 
 def _wait_for_ssh(host: Host) -> None:

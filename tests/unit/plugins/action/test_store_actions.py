@@ -116,7 +116,8 @@ def _options(documented: dict[str, t.Any]) -> dict[str, t.Any]:
     for fragment in documented.get("extends_documentation_fragment", []):
         shared = importlib.import_module(f"{ROOM}.doc_fragments.{fragment.rpartition('.')[2]}")
         found |= yaml.safe_load(shared.ModuleDocFragment.DOCUMENTATION)["options"]
-    return found | documented["options"]
+    found |= documented["options"]
+    return found
 
 
 @pytest.mark.parametrize("name", ACTIONS)
