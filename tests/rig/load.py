@@ -6,13 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
+from .background import Background
 from .core import DOMAIN
 from .figures import Sample
 
@@ -120,7 +118,7 @@ class Client:
             writer.close()
 
 
-class Load:
+class Load(Background):
     """Asks at a rate from a thread of its own, as long as the with block lasts; then waits for the last answers."""
 
     def __init__(
@@ -133,32 +131,24 @@ class Load:
         timeout: float = 30,
         reuse: bool = False,
     ) -> None:
+        super().__init__()
         self.rate, self.asks = rate, asks
         self.client = Client(address, domain, timeout, reuse)
         self.samples: list[Sample] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def stop(self) -> list[Sample]:
         """End the load and return all samples."""
-        self._stop.set()
-        self._thread.join()
+        self.end()
         return self.samples
 
     def failed(self) -> list[Sample]:
         """Return the requests that got no good answer so far."""
         return [sample for sample in list(self.samples) if not sample.good]
 
-    async def _run(self) -> None:
+    def _run(self) -> None:
+        asyncio.run(self._ask_all())
+
+    async def _ask_all(self) -> None:
         begin = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number, ask in enumerate(itertools.cycle(self.asks)):

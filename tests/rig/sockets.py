@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from .background import Background
 from .core import DOMAIN
 
 
@@ -29,28 +27,20 @@ class Held:
     releases: list[str] = field(default_factory=list)
 
 
-class Sockets:
+class Sockets(Background):
     """Holds websockets open from a thread of its own, each with an echo every so many seconds."""
 
     def __init__(
         self, address: tuple[str, int], *, count: int = 5, every: float = 0.5, domain: str = DOMAIN, path: str = "/ws/"
     ) -> None:
+        super().__init__()
         self.address, self.every, self.url = address, every, f"ws://{domain}{path}"
         self.held = [Held() for _ in range(count)]
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="sockets", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def _run(self) -> None:
+        asyncio.run(self._hold_all())
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    async def _run(self) -> None:
+    async def _hold_all(self) -> None:
         await asyncio.gather(*(self._hold(held) for held in self.held))
 
     async def _hold(self, held: Held) -> None:
