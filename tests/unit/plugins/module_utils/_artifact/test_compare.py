@@ -195,6 +195,7 @@ def mirrored(told: Document) -> Document:
 
 @PROPERTY
 @given(sides())
+@pytest.mark.exhaustive
 def test_nothing_differs_from_itself(side: Side) -> None:
     found = compare.compare(side, copy.deepcopy(side))
     assert not found
@@ -204,6 +205,7 @@ def test_nothing_differs_from_itself(side: Side) -> None:
 
 @PROPERTY
 @given(sides(), sides(), st.integers(0, 3))
+@pytest.mark.exhaustive
 def test_a_difference_has_a_mirror_and_fits_a_screen(old: Side, new: Side, shown: int) -> None:
     there, back = compare.compare(old, new), compare.compare(new, old)
     one, two = there.as_dict(shown), back.as_dict(shown)

@@ -61,6 +61,7 @@ def test_every_kind_of_zstd_frame_is_read(option: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.exhaustive
 def test_one_flipped_bit_never_gives_other_bytes(encoding: str) -> None:
     blob = packed(SMALL, encoding)
     harmless = set()

@@ -77,6 +77,7 @@ def test_one_pass_writes_all_encodings_and_says_what_they_are(threads: int | Non
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.exhaustive
 def test_the_number_of_threads_changes_no_byte(encoding: str, large: str, tmp_path: Path) -> None:
     assert len({pack.pack(large, str(tmp_path), 1, [encoding], threads)[1][encoding] for threads in (1, 2, 3)}) == 1
 

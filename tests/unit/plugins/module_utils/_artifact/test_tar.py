@@ -420,6 +420,7 @@ def as_it_is(root: Path) -> bytes:
 
 @PROPERTY
 @given(tree=st.dictionaries(PATHS, NODES, max_size=6))
+@pytest.mark.exhaustive
 def test_writer_and_reader_agree_on_any_tree(tree: dict[tuple[str, ...], Node]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, dest = Path(folder, "source"), Path(folder, "dest")

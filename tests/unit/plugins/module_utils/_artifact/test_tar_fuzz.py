@@ -26,6 +26,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[artifact.Bench
 
 
 @pytest.mark.parametrize(("kind", "inputs"), [("tar", 1800), ("blob", 300), ("forged", 400)])
+@pytest.mark.exhaustive
 def test_bent_archives_neither_crash_the_reader_nor_leave_its_folder(
     kind: str, inputs: int, bench: artifact.Bench
 ) -> None:
@@ -44,6 +45,7 @@ def run(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env={"PYTHONPATH": path}, stdout=subprocess.PIPE, text=True, check=False)
 
 
+@pytest.mark.exhaustive
 def test_the_run_says_seed_and_figures_and_writes_them_down(tmp_path: Path) -> None:
     report = tmp_path / "docs/fuzz.md"
     one, same, other = run("--seed", "7", "--report", str(report)), run("--seed", "7"), run("--seed", "8")

@@ -286,6 +286,7 @@ OF_ALL: list[Change] = [changed_kind, gone, renamed, joined]
 
 @PROPERTY
 @given(where=st.integers(0), number=st.integers(0, 10**6), which=st.integers(0))
+@pytest.mark.exhaustive
 def test_any_single_change_is_found(where: int, number: int, which: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = planted(Path(folder) / "tree")

@@ -110,6 +110,7 @@ def test_truncated_at_every_4_kib(encoding: str, jail: Jail, good: Good) -> None
         assert verdict.reason in ("an end before the end", "damaged compression"), (cut, verdict)
 
 
+@pytest.mark.exhaustive
 def test_a_flipped_bit_in_any_byte_of_a_tar_is_refused_or_another_tree(jail: Jail) -> None:
     """One bit of each byte where members stand, of each eighth in the end; `make fuzz-artifact` flips them all."""
     data = archive(TINY)
@@ -125,6 +126,7 @@ def test_a_flipped_bit_in_any_byte_of_a_tar_is_refused_or_another_tree(jail: Jai
     assert all(content <= bit < content + 24 or letter <= bit < letter + 16 for bit in taken)
 
 
+@pytest.mark.exhaustive
 def test_a_flipped_bit_in_any_byte_of_a_gzip_blob_never_gives_another_tree(jail: Jail, good: Good) -> None:
     blob = good_blob(good)
     taken = []

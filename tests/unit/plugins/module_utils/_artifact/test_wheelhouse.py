@@ -103,6 +103,7 @@ def place() -> t.Iterator[Path]:
 
 
 @needs_uv
+@pytest.mark.exhaustive
 def test_a_sdist_becomes_the_same_wheel_in_any_folder(place: Path, setuptools: Path) -> None:
     digests = set()
     for name in ("one", "another"):
@@ -115,6 +116,7 @@ def test_a_sdist_becomes_the_same_wheel_in_any_folder(place: Path, setuptools: P
 
 @needs_uv
 @needs_gcc
+@pytest.mark.exhaustive
 def test_a_compiled_sdist_does_not_hold_the_folder_it_was_built_in(place: Path, setuptools: Path) -> None:
     shops = [Shop(place / name, setuptools) for name in ("one", "another")]
     wheels = [shop.build(shop.sdist("native", native())) for shop in shops]

@@ -52,6 +52,7 @@ def test_a_rollback_that_died_after_its_commit_is_done_when_it_is_asked_for_agai
     assert_whole(host, wanted["1.0"].release_id)
 
 
+@pytest.mark.exhaustive
 def test_while_requests_wait_the_switch_comes_with_the_death_of_the_process(
     host: Host, wanted: dict[str, Desired]
 ) -> None:

@@ -397,6 +397,7 @@ UPGRADES: list[tuple[t.Callable[..., None], t.Callable[[Host, int], None], str]]
 
 
 @pytest.mark.parametrize("case", UPGRADES, ids=["at once", "as calls", "held"])
+@pytest.mark.exhaustive
 def test_a_crash_at_any_change_of_an_upgrade_leaves_one_whole_release(
     host: Host,
     wanted: dict[str, Desired],
@@ -423,6 +424,7 @@ def test_a_crash_at_any_change_of_an_upgrade_leaves_one_whole_release(
 
 
 @pytest.mark.parametrize("happens", [goes_on, comes_up_again])
+@pytest.mark.exhaustive
 def test_a_crash_at_any_change_in_maintenance_leaves_no_code_to_a_schema_that_it_does_not_know(
     host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch, happens: t.Callable[[Host], None]
 ) -> None:
@@ -448,6 +450,7 @@ def test_a_crash_at_any_change_in_maintenance_leaves_no_code_to_a_schema_that_it
 
 
 @pytest.mark.parametrize("happens", [goes_on, comes_up_again])
+@pytest.mark.exhaustive
 def test_a_crash_at_any_change_of_a_first_release_leaves_it_or_nothing(
     host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch, happens: t.Callable[[Host], None]
 ) -> None:
@@ -463,6 +466,7 @@ def test_a_crash_at_any_change_of_a_first_release_leaves_it_or_nothing(
 
 
 @pytest.mark.parametrize("overlap", ["overlap", "hold"])
+@pytest.mark.exhaustive
 def test_a_crash_at_any_change_of_a_rollback_leaves_one_whole_release(
     host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch, overlap: str
 ) -> None:
@@ -491,6 +495,7 @@ RECOVERIES = [
 
 
 @pytest.mark.parametrize(("step", "policy"), RECOVERIES)
+@pytest.mark.exhaustive
 def test_a_crash_at_any_change_of_a_recovery_is_recovered_from(
     host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch, step: str, policy: dict[str, str]
 ) -> None:
@@ -509,6 +514,7 @@ def test_a_crash_at_any_change_of_a_recovery_is_recovered_from(
 
 
 @pytest.mark.parametrize("overlap", ["overlap", "hold"])
+@pytest.mark.exhaustive
 def test_a_disk_that_is_full_from_any_write_on_takes_nothing_from_what_serves(
     host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch, overlap: str
 ) -> None:
@@ -638,6 +644,7 @@ def test_a_refusal_leaves_nothing_of_an_app_that_is_not_there(host: Host) -> Non
     assert not os.path.exists(host.layout.var)
 
 
+@pytest.mark.exhaustive
 def test_a_secret_that_a_crash_kept_from_going_live_is_still_stale(
     host: Host, artifacts: dict[str, Artifact], group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

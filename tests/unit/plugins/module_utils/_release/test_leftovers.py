@@ -42,6 +42,7 @@ def asides(host: Host) -> list[str]:
     return [path for path in found if path.endswith(".new") or os.path.basename(path).startswith(".")]
 
 
+@pytest.mark.exhaustive
 def test_no_rename_that_did_not_come_leaves_its_file(
     host: Host, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch
 ) -> None:
