@@ -33,7 +33,7 @@ gate: ## the gate before a release: records that count and that do not, hosts th
 molecule: ## Molecule scenarios on throwaway machines: all of them, or SCENARIO=name
 	@$(run) python tools/check.py molecule $(SCENARIO)
 test: ## everything above; what CI runs
-	@$(run) python tools/check.py lint units units-py39 artifact apps report guide gate molecule demo
+	@$(run) python tools/check.py lint units units-py39 artifact apps report guide gate demo molecule
 demo: ## the sample project: shipped, upgraded, broken, rolled back
 	@$(run) python tests/demo/demo.py
 fuzz-artifact: ## some 220,000 bad archives for the reader of artifacts; ARGS="--seed 1 --inputs 1000000" for other ones

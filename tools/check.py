@@ -64,6 +64,8 @@ class Stage:
     #: Stages with machines wait most of the time, the others use a processor: two with machines run side by side, two
     #: others never do.
     machines: bool = False
+    #: Begins before the others of its kind: one that is still running when all others have ended costs the most.
+    long: bool = False
 
     @property
     def log(self) -> Path:
@@ -138,10 +140,16 @@ def molecule_stages(wanted: Sequence[str] = ()) -> list[Stage]:
             counts_tests=True,
             undo=["molecule", "destroy", "--scenario-name", scenario],
             machines=True,
+            long=on_virtual_machine(scenario),
         )
         for scenario in scenarios
     ]
     return stages or [Stage("molecule", ["sh", "-c", "echo no scenario in molecule/; exit 1"])]
+
+
+def on_virtual_machine(scenario: str) -> bool:
+    machines = ROOT / "molecule" / scenario / "machines.yml"
+    return machines.is_file() and "backend: qemu" in machines.read_text(encoding="utf-8")
 
 
 def demo_stages() -> list[Stage]:
@@ -223,7 +231,7 @@ class Queue:
         """Return the next stage with machines, or first of all those without; None when all of them were taken."""
         with self.lock:
             wanted = [stage for stage in self.waiting if stage.machines or not machines]
-            stage = min(wanted, key=lambda each: each.machines, default=None)
+            stage = min(wanted, key=lambda each: (each.machines, not each.long), default=None)
             if stage:
                 self.waiting.remove(stage)
             return stage

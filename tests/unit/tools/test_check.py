@@ -144,6 +144,14 @@ def test_stages_with_machines_run_side_by_side_and_others_never_do() -> None:
     assert [stage and stage.name for stage in order] == ["a", "m", "b", "n", None]
 
 
+def test_what_takes_longest_begins_first() -> None:
+    stages = [Stage("m", [], machines=True), Stage("vm", [], machines=True, long=True), Stage("a", [])]
+    queue = check.Queue(stages)
+    assert [stage and stage.name for stage in map(queue.take, (True, True, False))] == ["vm", "m", "a"]
+    long = [stage.name for stage in check.molecule_stages() if stage.long]
+    assert long == ["molecule power_cut", "molecule vm"]
+
+
 def test_what_failed_stands_at_the_end(sandboxed: Sandboxed, tmp_path: Path) -> None:
     text = "def test_good(): pass\ndef test_bad(): assert 1 == 2, 'one is not two\\n' + 300 * 'x'\n"
     (tmp_path / "a checkout/test_x.py").write_text(text, encoding="utf-8")
