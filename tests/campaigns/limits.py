@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,7 @@ from ..benchmarks.figures import Bar
 from ..escape import Suite
 from ..rig import Ask, Host, Load, Rig
 from ..rig.figures import percentile, within
-from . import report
+from . import beside, report
 from .report import Row
 
 HERE = Path(__file__).resolve().parent
@@ -37,15 +37,20 @@ INTRODUCTION = """\
 Made by `make campaign-limits`, which ends with 1 when a bar is missed. Two apps are released in profile strict on a
 virtual machine with two processors, one of them with workers that fork without end, take memory without end, or compute
 in sixteen processes. Before, between, during and after that, nginx (a file of its own), a login over SSH and the other
-app are asked; a ratio is that of the medians while it goes on and while nothing does."""
+app are asked. Windows of calm and of each bomb take turns; a ratio is that of the medians of all their requests. The
+machine and who asks share the processors of one computer: rows that begin with "void" say when figures count for
+nothing, because others were at work there or because the calm itself was not one."""
 TEXT = """\
 The limits are the defaults of `app_sandbox`, but for the processor: `app_sandbox_cpu_quota` is 100 %, half of the
 machine. What was refused, killed or held is counted by the kernel."""
 IMAGE, OTHER = "debian12", "other"
 CONFIG = "/etc/bombs.py"
-CALM, BOMBED, SETTLE = 20.0, 30.0, 3.0
+ROUNDS = 2
+CALM, BOMBED, SETTLE = 15.0, 20.0, 3.0
 BOMBS = ("fork", "memory", "cpu")
-TWICE = Bar(2.0)
+TWICE, BACK = Bar(2.0), Bar(30)
+#: Of one processor, and between the slowest and the fastest calm.
+BESIDE, DRIFT = Bar(0.25), Bar(1.5)
 #: What root is told of something that a kernel does not have.
 ABSENT = ("ENOENT", "ENODEV", "ENXIO", "ENOSYS", "EAFNOSUPPORT")
 FILE = """\
@@ -101,6 +106,19 @@ class Logins:
 class Window:
     begin: float
     end: float
+    #: Of one processor, what others took meanwhile.
+    beside: float = 0.0
+
+    def has(self, moment: float) -> bool:
+        return self.begin <= moment < self.end
+
+
+def watched(seconds: float) -> Window:
+    """Let time go by."""
+    begin, before = time.monotonic(), beside.others()
+    time.sleep(seconds)
+    end = time.monotonic()
+    return Window(begin, end, (beside.others() - before) / (end - begin))
 
 
 class Limits:
@@ -112,7 +130,10 @@ class Limits:
         self.unit = f"containerless-{self.host.app}-web@{live['activation']}.service"
         self.group = "/sys/fs/cgroup" + self.show("ControlGroup")
         self.calm: list[Window] = []
-        self.bombed: dict[str, Window] = {}
+        self.bombed: dict[str, list[Window]] = {name: [] for name in BOMBS}
+        self.back: dict[str, list[float]] = {name: [] for name in BOMBS}
+        self.counted: dict[str, list[int]] = {name: [] for name in BOMBS}
+        self.ended: dict[str, int] = dict.fromkeys(BOMBS, 0)
         self.rows: list[Row] = []
 
     def show(self, name: str) -> str:
@@ -125,64 +146,70 @@ class Limits:
         return int(known[name])
 
     def rest(self) -> None:
-        begin = time.monotonic()
-        time.sleep(CALM)
-        self.calm.append(Window(begin, time.monotonic()))
+        self.calm.append(watched(CALM))
 
     def bomb(self, name: str) -> None:
         """Have the app's workers do it for a while; then the site has to come back by itself."""
         main, state = self.show("MainPID"), f"/var/lib/containerless/{self.host.app}/data/bomb"
-        before = {file: self.counter(*file) for file in COUNTED[name]}
+        before = self.counter(*COUNTED[name][0])
         self.host.sh(
             f"echo {name} $(awk '{{print $1 + {SETTLE + BOMBED}}}' /proc/uptime) > {state}; chmod 0644 {state}"
         )
         time.sleep(SETTLE)
-        begin = time.monotonic()
-        time.sleep(BOMBED - 1)
-        self.bombed[name] = Window(begin, time.monotonic())
+        self.bombed[name].append(watched(BOMBED - 1))
         time.sleep(2)
         self.host.sh(f"rm {state}")
-        back = time.monotonic()
+        over = time.monotonic()
         self.host.sh(
             f'timeout 120 sh -c \'until curl -sf -m 5 -o /dev/null -H "Host: {self.host.domain}" http://127.0.0.1/health/;'
             " do sleep 0.2; done'"
         )
-        self.rows.append(Row(f"{name}: the site answers again after", 1, time.monotonic() - back, Bar(30), "s"))
-        after = {file: self.counter(*file) for file in COUNTED[name]}
-        for file, what in COUNTED[name].items():
-            happened = after[file] - before[file]
-            self.rows.append(Row(f"{name}: {what}", 1, happened, None))
-            self.rows.append(Row(f"{name}: {what}, never", 1, int(happened == 0)))
-        same = self.show("MainPID") == main and self.show("ActiveState") == "active"
-        self.rows.append(Row(f"{name}: the unit ended", 1, int(not same)))
+        self.back[name].append(time.monotonic() - over)
+        self.counted[name].append(self.counter(*COUNTED[name][0]) - before)
+        self.ended[name] += not (self.show("MainPID") == main and self.show("ActiveState") == "active")
 
-    def compare(self, what: str, taken: Mapping[str, Sequence[float]]) -> None:
-        """Add the ratios of a neighbour's median to that of calm; 90 of 100 for the record."""
-        calm = statistics.median(taken["calm"])
-        self.rows.append(Row(f"{what}, in peace", len(taken["calm"]), 1000 * calm, None, "ms"))
+    def outcome(self, name: str) -> list[Row]:
+        """Return what became of the app itself."""
+        rounds, what = len(self.back[name]), COUNTED[name][1]
+        return [
+            Row(f"{name}: the site answers again after", rounds, max(self.back[name]), BACK, "s"),
+            Row(f"{name}: {what}", rounds, sum(self.counted[name]), None),
+            Row(f"{name}: {what}, never", rounds, self.counted[name].count(0)),
+            Row(f"{name}: the unit ended", rounds, self.ended[name]),
+        ]
+
+    def compare(self, what: str, samples: Sequence[tuple[float, float]]) -> None:
+        """Add the ratios of a neighbour's median to that of calm; 90 of 100 for the record, and how calm calm was."""
+        calms = [taken for taken in (within_windows(samples, [window]) for window in self.calm) if taken]
+        calm = [latency for taken in calms for latency in taken]
+        middles = [statistics.median(taken) for taken in calms]
+        self.rows.append(Row(f"{what}, in peace", len(calm), 1000 * statistics.median(calm), None, "ms"))
+        self.rows.append(Row(f"void: {what}, drift of peace", len(calms), max(middles) / min(middles), DRIFT, "x"))
         for name in BOMBS:
-            there = taken[name]
-            ratio = statistics.median(there) / calm if there else 0.0
+            there = within_windows(samples, self.bombed[name])
+            ratio = statistics.median(there) / statistics.median(calm) if there else 0.0
             self.rows.append(Row(f"{what}, {name} bomb", len(there), ratio, TWICE, "x"))
-            tail = percentile(there, 90) / percentile(taken["calm"], 90) if there else 0.0
+            tail = percentile(there, 90) / percentile(calm, 90) if there else 0.0
             self.rows.append(Row(f"{what}, {name} bomb, 90th of 100", len(there), tail, None, "x"))
 
+    def void(self) -> Row:
+        """Return the row of what others did on this computer meanwhile."""
+        windows = [*self.calm, *(window for found in self.bombed.values() for window in found)]
+        most = max(window.beside for window in windows)
+        return Row("void: others took, of a processor", len(windows), most, BESIDE)
 
-#: What the kernel counted in the app's control group: {(file, line): what it means}.
-COUNTED: dict[str, dict[tuple[str, str], str]] = {
-    "fork": {("pids.events", "max"): "forks refused by TasksMax"},
-    "memory": {("memory.events", "oom_kill"): "processes killed by MemoryMax"},
-    "cpu": {("cpu.stat", "nr_throttled"): "periods held by CPUQuota"},
+
+#: What the kernel counted in the app's control group: ((file, line), what it means).
+COUNTED: dict[str, tuple[tuple[str, str], str]] = {
+    "fork": (("pids.events", "max"), "forks refused by TasksMax"),
+    "memory": (("memory.events", "oom_kill"), "processes killed by MemoryMax"),
+    "cpu": (("cpu.stat", "nr_throttled"), "periods held by CPUQuota"),
 }
 
 
-def by_window(story: Limits, samples: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
-    """Sort latencies by when they began."""
-    windows = {"calm": story.calm, **{name: [window] for name, window in story.bombed.items()}}
-    return {
-        name: [taken for begin, taken in samples if any(w.begin <= begin < w.end for w in found)]
-        for name, found in windows.items()
-    }
+def within_windows(samples: Sequence[tuple[float, float]], windows: Sequence[Window]) -> list[float]:
+    """Return the latencies of what began within windows."""
+    return [taken for begin, taken in samples if any(window.has(begin) for window in windows)]
 
 
 def of_load(load: Load) -> list[tuple[float, float]]:
@@ -200,14 +227,20 @@ def limits(rig: Rig) -> Limits:
         Logins(host) as logins,
     ):
         time.sleep(SETTLE)
-        for name in BOMBS:
-            story.rest()
-            story.bomb(name)
-            print(f"{name} bomb: over", flush=True)
+        for turn in range(ROUNDS):
+            for name in BOMBS:
+                story.rest()
+                story.bomb(name)
+                print(
+                    f"round {turn + 1} of {ROUNDS}, {name} bomb: over, back after {story.back[name][-1]:.1f} s",
+                    flush=True,
+                )
         story.rest()
-    story.compare("a file of nginx", by_window(story, of_load(nginx)))
-    story.compare("the other app", by_window(story, of_load(neighbour)))
-    story.compare("a login", by_window(story, logins.taken))
+    story.rows += [row for name in BOMBS for row in story.outcome(name)]
+    story.compare("a file of nginx", of_load(nginx))
+    story.compare("the other app", of_load(neighbour))
+    story.compare("a login", logins.taken)
+    story.rows.append(story.void())
     return story
 
 
@@ -293,6 +326,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make campaign-limits", description=__doc__)
     parser.add_argument("--only", action="append", default=[], choices=("limits", "kernel"), help="a part")
     only = parser.parse_args(argv).only or ["limits", "kernel"]
+    beside.claim()
     with Rig("limits", image=IMAGE, backend="qemu") as rig:
         rig.publish("v1", f"{OTHER}:v1")
         prepare(rig)
