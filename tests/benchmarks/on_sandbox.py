@@ -122,7 +122,7 @@ def setup(turns: int) -> dict[str, dict[str, list[float]]]:
         folder = UNITS / f"bench-setup-{name}.service.d"
         folder.mkdir(exist_ok=True)
         (folder / "50-sandbox.conf").write_text(drop_in, encoding="utf-8")
-        own = kept.replace("[Service]", "[Service]\nType=oneshot\nExecStart=/bin/true", 1)
+        own = kept.replace("[Service]", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true", 1)
         (UNITS / f"bench-setup-{name}.service").write_text(own, encoding="utf-8")
     systemctl("daemon-reload")
     found: dict[str, dict[str, list[float]]] = {name: {"exec": [], "whole": []} for name in parts}
@@ -135,6 +135,7 @@ def setup(turns: int) -> dict[str, dict[str, list[float]]]:
             whole = time.perf_counter() - begin
             shown = systemctl("show", f"--property={','.join(TIMES)}", f"bench-setup-{name}.service").split()
             started, ended = (int(dict(line.split("=") for line in shown)[time_]) for time_ in TIMES)
+            systemctl("stop", f"bench-setup-{name}.service")
             if turn >= 0:
                 found[name]["exec"].append((ended - started) / 1e6)
                 found[name]["whole"].append(whole)
