@@ -326,6 +326,7 @@ def measure(rig: Rig, only: Sequence[str]) -> int:
         bombs = [*story.rows, *ip_filter(story)]
     if attempts and bombs:
         facts = {
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "systemd": host.sh("systemctl --version").stdout.splitlines()[0],
             "kernel": host.sh("uname -r").stdout.strip(),
             "processors, memory": host.sh("nproc; free -m | awk '/Mem/ {print $2 \" MB\"}'").stdout.replace("\n", " "),
