@@ -2,30 +2,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs on a host: the web process of a release, once in its sandbox and once without, each with a socket of its own.
 
-on_sandbox.py prepare ACTIVATION          writes bench-confined.service and bench-bare.service
+on_sandbox.py prepare APP ACTIVATION PATH writes bench-confined.service and bench-bare.service
 on_sandbox.py ask NAME REQUESTS PATH      {"cpu": seconds a request, "p99": seconds, "failed": requests}
-on_sandbox.py start NAME                  {"start": seconds until it answers}
+on_sandbox.py start NAME PATH             {"start": seconds until it answers}
+on_sandbox.py setup TURNS                 {name: {"exec": [seconds], "whole": [seconds]}} of bench-setup-NAME.service
+
+What stands in PARTS, {name: text of a drop-in}, are the units of `setup`: each runs /bin/true.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 UNITS = Path("/run/systemd/system")
 NAMES = ("confined", "bare")
-APP = "rig"
+PARTS = Path("/root/bench/parts.json")
+#: Of a unit's text, what says how it starts.
+STARTING = re.compile("(Requires|Wants|After|Type|Sockets|Exec[A-Za-z]+|Restart[A-Za-z]*|Description)=")
+TIMES = ("ExecMainStartTimestampMonotonic", "ExecMainExitTimestampMonotonic")
 
 
-def prepare(activation: str) -> None:
+def prepare(app: str, activation: str, path: str) -> None:
     """Write both units; they differ in the drop-in alone."""
-    template = f"containerless-{APP}-web@{activation}"
+    template = f"containerless-{app}-web@{activation}"
     text = (UNITS / f"{template}.service").read_text(encoding="utf-8")
     drop_in = (UNITS / f"{template}.service.d/50-sandbox.conf").read_text(encoding="utf-8")
     (state,) = re.findall("^StateDirectory=(.+)$", drop_in, re.MULTILINE)
@@ -41,7 +49,7 @@ def prepare(activation: str) -> None:
     for name in NAMES:
         systemctl("start", f"bench-{name}.socket", f"bench-{name}.service")
         for _ in range(20):  # every worker has imported the app
-            get(name, "/")
+            get(name, path)
 
 
 def systemctl(*words: str) -> str:
@@ -95,19 +103,47 @@ def ask(name: str, requests: int, path: str) -> dict[str, float]:
     return {"cpu": spent / requests, "p99": sorted(taken)[int(requests * 0.99) - 1], "failed": failed}
 
 
-def start(name: str) -> dict[str, float]:
+def start(name: str, path: str) -> dict[str, float]:
     systemctl("stop", f"bench-{name}.service")
     begin = time.perf_counter()
     systemctl("start", "--no-block", f"bench-{name}.service")
-    get(name, "/")  # it waits in the socket
+    good = get(name, path)  # it waits in the socket
+    if not good:
+        raise SystemExit(f"{name} does not answer {path} well")
     return {"start": time.perf_counter() - begin}
 
 
+def setup(turns: int) -> dict[str, dict[str, list[float]]]:
+    """Start a program that does nothing under each drop-in, in turns, each turn in another order."""
+    text = (UNITS / "bench-bare.service").read_text(encoding="utf-8")
+    kept = "\n".join(line for line in text.split("\n") if not STARTING.match(line))
+    parts = json.loads(PARTS.read_text(encoding="utf-8"))
+    for name, drop_in in parts.items():
+        folder = UNITS / f"bench-setup-{name}.service.d"
+        folder.mkdir(exist_ok=True)
+        (folder / "50-sandbox.conf").write_text(drop_in, encoding="utf-8")
+        own = kept.replace("[Service]", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true", 1)
+        (UNITS / f"bench-setup-{name}.service").write_text(own, encoding="utf-8")
+    systemctl("daemon-reload")
+    found: dict[str, dict[str, list[float]]] = {name: {"exec": [], "whole": []} for name in parts}
+    order, drawer = list(parts), random.Random(0)
+    for turn in range(-1, turns):  # the first one warms
+        drawer.shuffle(order)
+        for name in order:
+            begin = time.perf_counter()
+            systemctl("start", f"bench-setup-{name}.service")
+            whole = time.perf_counter() - begin
+            shown = systemctl("show", f"--property={','.join(TIMES)}", f"bench-setup-{name}.service").split()
+            started, ended = (int(dict(line.split("=") for line in shown)[time_]) for time_ in TIMES)
+            systemctl("stop", f"bench-setup-{name}.service")
+            if turn >= 0:
+                found[name]["exec"].append((ended - started) / 1e6)
+                found[name]["whole"].append(whole)
+    return found
+
+
+VERBS: dict[str, Callable[..., object]] = {"prepare": prepare, "ask": ask, "start": start, "setup": setup}
+
 if __name__ == "__main__":
     verb, *words = sys.argv[1:]
-    if verb == "prepare":
-        print(json.dumps(prepare(*words)))
-    elif verb == "ask":
-        print(json.dumps(ask(words[0], int(words[1]), words[2])))
-    else:
-        print(json.dumps(start(*words)))
+    print(json.dumps(VERBS[verb](*(int(word) if word.isdigit() and verb != "prepare" else word for word in words))))

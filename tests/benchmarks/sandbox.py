@@ -7,7 +7,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,14 @@ from ..campaigns import report
 from ..campaigns.report import Row as Count
 from ..rig import APP, Host, Rig
 from . import index
-from .figures import Bar, Sample, compare
+from .back import site, status
+from .figures import Bar, Row, Sample, compare
 from .outcome import Outcome
 from .release import Section, circumstances, show
 from .timing import Failed, Progress
 
 HERE = Path(__file__).resolve().parent
-SCRIPT = "/root/bench/on_sandbox.py"
+SCRIPT, PARTS = "/root/bench/on_sandbox.py", "/root/bench/parts.json"
 REPORT = bootstrap.ROOT / "docs/benchmarks/sandbox.md"
 TITLE = "Figures of the sandbox"
 INTRODUCTION = """\
@@ -45,10 +48,19 @@ PROFILES: tuple[tuple[str, str, dict[str, Any], float, bool], ...] = (
     ("talk2018, files", "talk2018", {}, 6.6, True),
 )
 PAIRS, REQUESTS = 24, 400
+TURNS = 20
 NAMES = ("confined", "bare")
 #: A page without the database, and one with it.
 PATHS = {"/page/": "a page", "/health/": "with SQLite"}
 CPU, P99, START = Bar(1.03), Bar(1.25), Bar(1.10)
+#: What a start is slowed down by: directives of one kind.
+KINDS = {
+    "mounts": "ProtectSystem|ProtectHome|PrivateMounts|TemporaryFileSystem|InaccessiblePaths|Bind.*|(No)?ExecPaths"
+    "|PrivateTmp|PrivateDevices|PrivateIPC|ProtectProc|ProcSubset|ProtectKernel.*|ProtectControlGroups|ProtectClock|ProtectHostname",
+    "filters of calls": "SystemCall.*|Restrict.*|LockPersonality|MemoryDenyWriteExecute",
+    "user and network": "PrivateUsers|PrivateNetwork",
+    "control group": "IPAddress.*|Device.*|Memory(Max|High|Swap.*)|TasksMax|CPU.*",
+}
 
 
 def figure(host: Host, unit: str, *, file: bool) -> float:
@@ -85,14 +97,12 @@ def _both(host: Host, number: int, verb: str, *words: str) -> list[dict[str, flo
 
 
 def measure_cost(quick: bool, progress: Progress, outcome: Outcome) -> None:
-    """Ask and start the same web process in its sandbox and without, in turns."""
+    """Ask and start the same web process in its sandbox and without, in turns; start that of a whole site too."""
     pairs = 4 if quick else PAIRS
     with Rig("bench-sandbox") as rig:
         host = rig.publish("v1").hosts[0]
         rig.release("v1").check()
-        number = json.loads(host.sh(f"containerless status {APP} --json").stdout)[0]["activation"]
-        host.put(HERE / "on_sandbox.py", SCRIPT)
-        host.sh(f"python3 {SCRIPT} prepare {number}")
+        prepare(host, APP, "/")
         failed = 0.0
         for path, what in PATHS.items():
             progress.say(f"requests: {what}")
@@ -104,13 +114,49 @@ def measure_cost(quick: bool, progress: Progress, outcome: Outcome) -> None:
                 )
                 label = f"{what}: {'CPU' if key == 'cpu' else 'p99'}, ms"
                 outcome.rows.append(compare("a request, strict / bare", label, mine, theirs, by="wall", bar=bar))
-        progress.say("starts")
-        starts = [[side["start"] for side in _both(host, number, "start")] for number in range(pairs)]
-        mine, theirs = ([Sample(seconds, seconds) for seconds in side] for side in zip(*starts, strict=True))
-        outcome.rows.append(
-            compare("a start, strict / bare", "until it answers, s", mine, theirs, by="wall", bar=START)
-        )
         outcome.counts.append(Count("requests failed", 2 * 2 * pairs * REQUESTS, failed))
+        progress.say("starts of the rig's app")
+        outcome.rows.append(starts(host, "the rig's app, s", "/", pairs))
+        progress.say("what a start sets up")
+        outcome.facts |= breakdown(host, 4 if quick else TURNS)
+    progress.say("a Wagtail site")
+    with site() as subject:
+        prepare(subject.host, subject.app, subject.path)
+        progress.say("starts of a Wagtail site")
+        outcome.rows.append(starts(subject.host, "a Wagtail site, s", subject.path, pairs))
+
+
+def prepare(host: Host, app: str, path: str) -> None:
+    """Have both units of an app's live release on its host."""
+    host.put(HERE / "on_sandbox.py", SCRIPT)
+    host.sh(f"python3 {SCRIPT} prepare {app} {status(host, app)['activation']} {path}")
+
+
+def starts(host: Host, what: str, path: str, pairs: int) -> Row:
+    """Start both, in turns."""
+    found = [[side["start"] for side in _both(host, number, "start", path)] for number in range(pairs)]
+    mine, theirs = ([Sample(seconds, seconds) for seconds in side] for side in zip(*found, strict=True))
+    return compare("a start until it answers, strict / bare", what, mine, theirs, by="wall", bar=START)
+
+
+def breakdown(host: Host, turns: int) -> dict[str, str]:
+    """Return what is set up before a program of the unit runs: all of it, and without each kind of directives."""
+    whole = host.sh("cat /run/systemd/system/bench-confined.service.d/50-sandbox.conf").stdout
+    parts = {"whole": whole, "bare": "", **{kind: without(whole, pattern) for kind, pattern in KINDS.items()}}
+    named = {name.replace(" ", "-"): text for name, text in parts.items()}
+    host.put(json.dumps(named).encode(), PARTS)
+    said = json.loads(host.sh(f"python3 {SCRIPT} setup {turns}", timeout=600).stdout)
+    took = {name: 1000 * statistics.median(said[name.replace(" ", "-")]["whole"]) for name in parts}
+    saved = ", ".join(f"{kind} {took['whole'] - took[kind]:.1f}" for kind in KINDS)
+    return {
+        "a program that does nothing, ms": f"strict {took['whole']:.1f}, bare {took['bare']:.1f}",
+        "of that, less without": f"{saved} ms",
+    }
+
+
+def without(text: str, pattern: str) -> str:
+    """Return a drop-in without some directives."""
+    return "".join(line for line in text.splitlines(keepends=True) if not re.match(f"({pattern})=", line))
 
 
 SECTIONS = {
@@ -125,7 +171,9 @@ SECTIONS = {
         f"The web process (gunicorn, four threads) in its sandbox and without the drop-in, on one Debian 12 machine,"
         f" each with a socket of its own: {REQUESTS} requests one after the other on new connections, by each in turns"
         " and every other time in the other order. CPU is what all threads of the process ran, by the scheduler's own"
-        " count. A start is from systemctl to the first answer.",
+        " count. A start is from systemctl to the first answer; the app of the rig is as small as one can be, the site"
+        " is what `wagtail start` makes. What a sandbox adds is the same for any app: it is measured by starting"
+        " `/bin/true`, with all of the sandbox and without the directives of one kind.",
         measure_cost,
     ),
 }

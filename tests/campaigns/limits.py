@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +26,7 @@ from ..benchmarks.figures import Bar
 from ..escape import Suite
 from ..rig import Ask, Host, Load, Rig
 from ..rig.figures import percentile, within
-from . import report
+from . import beside, report
 from .report import Row
 
 HERE = Path(__file__).resolve().parent
@@ -37,15 +37,24 @@ INTRODUCTION = """\
 Made by `make campaign-limits`, which ends with 1 when a bar is missed. Two apps are released in profile strict on a
 virtual machine with two processors, one of them with workers that fork without end, take memory without end, or compute
 in sixteen processes. Before, between, during and after that, nginx (a file of its own), a login over SSH and the other
-app are asked; a ratio is that of the medians while it goes on and while nothing does."""
+app are asked. Windows of calm and of each bomb take turns; a ratio is that of the medians of all their requests. The
+machine and who asks share the processors of one computer: rows that begin with "void" say when figures count for
+nothing, because others were at work there or because the calm itself was not one."""
 TEXT = """\
-The limits are the defaults of `app_sandbox`, but for the processor: `app_sandbox_cpu_quota` is 100 %, half of the
-machine. What was refused, killed or held is counted by the kernel."""
+The limits are the defaults of `app_sandbox`; its quota of two processors (200 %) is all that this machine has, so what
+holds a bomb there is the share of its slice. Then the same with `app_sandbox_cpu_quota` at half of the machine (100 %).
+What was refused, killed or held is counted by the kernel."""
 IMAGE, OTHER = "debian12", "other"
 CONFIG = "/etc/bombs.py"
-CALM, BOMBED, SETTLE = 20.0, 30.0, 3.0
-BOMBS = ("fork", "memory", "cpu")
-TWICE = Bar(2.0)
+#: As the options say it: all of the machine, and half of it.
+DEFAULT, HALF = "200%", "100%"
+CALM, BOMBED, SETTLE = 15.0, 20.0, 3.0
+KINDS = ("fork", "memory", "cpu")
+#: What is let off, in this order: kind and quota.
+BOMBS = tuple((kind, quota) for quota in (HALF, DEFAULT) for kind in KINDS)
+TWICE, BACK = Bar(2.0), Bar(30)
+#: Of one processor, and between the slowest and the fastest calm.
+BESIDE, DRIFT = Bar(0.25), Bar(1.5)
 #: What root is told of something that a kernel does not have.
 ABSENT = ("ENOENT", "ENODEV", "ENXIO", "ENOSYS", "EAFNOSUPPORT")
 FILE = """\
@@ -63,6 +72,9 @@ try:
 except OSError as exc:
     print(errno.errorcode.get(exc.errno, repr(exc)))
 """
+
+
+Bomb = tuple[str, str]
 
 
 @dataclass
@@ -99,8 +111,23 @@ class Logins:
 
 @dataclass(frozen=True)
 class Window:
+    """A time that was watched."""
+
     begin: float
     end: float
+    #: Of one processor, what others took meanwhile.
+    beside: float = 0.0
+
+    def has(self, moment: float) -> bool:
+        return self.begin <= moment < self.end
+
+
+def watched(seconds: float) -> Window:
+    """Let time go by."""
+    begin, before = time.monotonic(), beside.others()
+    time.sleep(seconds)
+    end = time.monotonic()
+    return Window(begin, end, (beside.others() - before) / (end - begin))
 
 
 class Limits:
@@ -112,7 +139,10 @@ class Limits:
         self.unit = f"containerless-{self.host.app}-web@{live['activation']}.service"
         self.group = "/sys/fs/cgroup" + self.show("ControlGroup")
         self.calm: list[Window] = []
-        self.bombed: dict[str, Window] = {}
+        self.bombed: dict[Bomb, Window] = {}
+        self.back: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        self.counted: dict[str, list[int]] = {kind: [] for kind in KINDS}
+        self.ended: dict[str, int] = dict.fromkeys(KINDS, 0)
         self.rows: list[Row] = []
 
     def show(self, name: str) -> str:
@@ -125,64 +155,79 @@ class Limits:
         return int(known[name])
 
     def rest(self) -> None:
-        begin = time.monotonic()
-        time.sleep(CALM)
-        self.calm.append(Window(begin, time.monotonic()))
+        self.calm.append(watched(CALM))
 
-    def bomb(self, name: str) -> None:
+    def bomb(self, name: str, quota: str) -> None:
         """Have the app's workers do it for a while; then the site has to come back by itself."""
+        self.host.sh(f"systemctl set-property --runtime {self.unit} CPUQuota={quota}")
         main, state = self.show("MainPID"), f"/var/lib/containerless/{self.host.app}/data/bomb"
-        before = {file: self.counter(*file) for file in COUNTED[name]}
+        before = self.counter(*COUNTED[name][0])
         self.host.sh(
             f"echo {name} $(awk '{{print $1 + {SETTLE + BOMBED}}}' /proc/uptime) > {state}; chmod 0644 {state}"
         )
         time.sleep(SETTLE)
-        begin = time.monotonic()
-        time.sleep(BOMBED - 1)
-        self.bombed[name] = Window(begin, time.monotonic())
+        self.bombed[name, quota] = watched(BOMBED - 1)
         time.sleep(2)
         self.host.sh(f"rm {state}")
-        back = time.monotonic()
+        over = time.monotonic()
         self.host.sh(
             f'timeout 120 sh -c \'until curl -sf -m 5 -o /dev/null -H "Host: {self.host.domain}" http://127.0.0.1/health/;'
             " do sleep 0.2; done'"
         )
-        self.rows.append(Row(f"{name}: the site answers again after", 1, time.monotonic() - back, Bar(30), "s"))
-        after = {file: self.counter(*file) for file in COUNTED[name]}
-        for file, what in COUNTED[name].items():
-            happened = after[file] - before[file]
-            self.rows.append(Row(f"{name}: {what}", 1, happened, None))
-            self.rows.append(Row(f"{name}: {what}, never", 1, int(happened == 0)))
-        same = self.show("MainPID") == main and self.show("ActiveState") == "active"
-        self.rows.append(Row(f"{name}: the unit ended", 1, int(not same)))
+        self.back[name].append(time.monotonic() - over)
+        self.counted[name].append(self.counter(*COUNTED[name][0]) - before)
+        self.ended[name] += not (self.show("MainPID") == main and self.show("ActiveState") == "active")
 
-    def compare(self, what: str, taken: Mapping[str, Sequence[float]]) -> None:
-        """Add the ratios of a neighbour's median to that of calm; 90 of 100 for the record."""
-        calm = statistics.median(taken["calm"])
-        self.rows.append(Row(f"{what}, in peace", len(taken["calm"]), 1000 * calm, None, "ms"))
-        for name in BOMBS:
-            there = taken[name]
-            ratio = statistics.median(there) / calm if there else 0.0
-            self.rows.append(Row(f"{what}, {name} bomb", len(there), ratio, TWICE, "x"))
-            tail = percentile(there, 90) / percentile(taken["calm"], 90) if there else 0.0
-            self.rows.append(Row(f"{what}, {name} bomb, 90th of 100", len(there), tail, None, "x"))
+    def outcome(self, name: str) -> list[Row]:
+        """Return what became of the app itself."""
+        rounds, what = len(self.back[name]), COUNTED[name][1]
+        return [
+            Row(f"{name}: the site answers again after", rounds, max(self.back[name]), BACK, "s"),
+            Row(f"{name}: {what}", rounds, sum(self.counted[name]), None),
+            # Without a quota below what the machine has, nothing is held by it.
+            Row(f"{name}: {what}, never", rounds, int(not any(self.counted[name]))),
+            Row(f"{name}: the unit ended", rounds, self.ended[name]),
+        ]
+
+    def compare(self, what: str, samples: Sequence[tuple[float, float]]) -> None:
+        """Add the ratios of a neighbour's median to that of calm; 90 of 100 for the record, and how calm calm was."""
+        calms = [taken for taken in (within_windows(samples, [window]) for window in self.calm) if taken]
+        calm = [latency for taken in calms for latency in taken]
+        middles = [statistics.median(taken) for taken in calms]
+        self.rows.append(Row(f"{what}, in peace", len(calm), 1000 * statistics.median(calm), None, "ms"))
+        self.rows.append(Row(f"void: {what}, drift of peace", len(calms), max(middles) / min(middles), DRIFT, "x"))
+        for bomb in BOMBS:
+            there = within_windows(samples, [self.bombed[bomb]])
+            ratio = statistics.median(there) / statistics.median(calm) if there else 0.0
+            named = f"{what}, {bomb[0]}, quota {bomb[1]}"
+            self.rows.append(Row(named, len(there), ratio, TWICE, "x"))
+            tail = percentile(there, 90) / percentile(calm, 90) if there else 0.0
+            self.rows.append(Row(f"{named}, 90th of 100", len(there), tail, None, "x"))
+
+    def void(self) -> list[Row]:
+        """Return the rows of what others did on this computer meanwhile, on average: it counts in both medians."""
+        return [
+            Row(
+                f"void: others took {when}, of a processor",
+                len(found),
+                statistics.mean(w.beside for w in found),
+                BESIDE,
+            )
+            for when, found in (("in peace", self.calm), ("under bombs", list(self.bombed.values())))
+        ]
 
 
-#: What the kernel counted in the app's control group: {(file, line): what it means}.
-COUNTED: dict[str, dict[tuple[str, str], str]] = {
-    "fork": {("pids.events", "max"): "forks refused by TasksMax"},
-    "memory": {("memory.events", "oom_kill"): "processes killed by MemoryMax"},
-    "cpu": {("cpu.stat", "nr_throttled"): "periods held by CPUQuota"},
+#: What the kernel counted in the app's control group: ((file, line), what it means).
+COUNTED: dict[str, tuple[tuple[str, str], str]] = {
+    "fork": (("pids.events", "max"), "forks refused by TasksMax"),
+    "memory": (("memory.events", "oom_kill"), "processes killed by MemoryMax"),
+    "cpu": (("cpu.stat", "nr_throttled"), "periods held by CPUQuota"),
 }
 
 
-def by_window(story: Limits, samples: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
-    """Sort latencies by when they began."""
-    windows = {"calm": story.calm, **{name: [window] for name, window in story.bombed.items()}}
-    return {
-        name: [taken for begin, taken in samples if any(w.begin <= begin < w.end for w in found)]
-        for name, found in windows.items()
-    }
+def within_windows(samples: Sequence[tuple[float, float]], windows: Sequence[Window]) -> list[float]:
+    """Return the latencies of what began within windows."""
+    return [taken for begin, taken in samples if any(window.has(begin) for window in windows)]
 
 
 def of_load(load: Load) -> list[tuple[float, float]]:
@@ -200,14 +245,16 @@ def limits(rig: Rig) -> Limits:
         Logins(host) as logins,
     ):
         time.sleep(SETTLE)
-        for name in BOMBS:
+        for kind, quota in BOMBS:
             story.rest()
-            story.bomb(name)
-            print(f"{name} bomb: over", flush=True)
+            story.bomb(kind, quota)
+            print(f"{kind} bomb, quota {quota}: over, back after {story.back[kind][-1]:.1f} s", flush=True)
         story.rest()
-    story.compare("a file of nginx", by_window(story, of_load(nginx)))
-    story.compare("the other app", by_window(story, of_load(neighbour)))
-    story.compare("a login", by_window(story, logins.taken))
+    story.rows += [row for kind in KINDS for row in story.outcome(kind)]
+    story.compare("a file of nginx", of_load(nginx))
+    story.compare("the other app", of_load(neighbour))
+    story.compare("a login", logins.taken)
+    story.rows += story.void()
     return story
 
 
@@ -261,7 +308,7 @@ def prepare(rig: Rig) -> None:
         "app_release_timers": "none",
     }
     threads = {"GUNICORN_CMD_ARGS": f"--threads 2 --config {CONFIG}"}
-    rig.release("v1", env=threads, app_sandbox_cpu_quota="100%", **one).check()
+    rig.release("v1", env=threads, app_sandbox_cpu_quota=HALF, **one).check()
     other = Host(host.name, OTHER, f"{OTHER}.example.org", host.variables)
     rig.release("v1", app_name=OTHER, app_release_domain=other.domain, **one).check()
     other.proxy()
@@ -279,6 +326,7 @@ def measure(rig: Rig, only: Sequence[str]) -> int:
         bombs = [*story.rows, *ip_filter(story)]
     if attempts and bombs:
         facts = {
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "systemd": host.sh("systemctl --version").stdout.splitlines()[0],
             "kernel": host.sh("uname -r").stdout.strip(),
             "processors, memory": host.sh("nproc; free -m | awk '/Mem/ {print $2 \" MB\"}'").stdout.replace("\n", " "),
@@ -293,6 +341,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make campaign-limits", description=__doc__)
     parser.add_argument("--only", action="append", default=[], choices=("limits", "kernel"), help="a part")
     only = parser.parse_args(argv).only or ["limits", "kernel"]
+    beside.claim()
     with Rig("limits", image=IMAGE, backend="qemu") as rig:
         rig.publish("v1", f"{OTHER}:v1")
         prepare(rig)
