@@ -87,7 +87,10 @@ def said(played: Played) -> str:
     [
         ({"app_test_hosts": []}, "app_test_hosts is empty; name hosts of the inventory, or leave it out"),
         ({"app_test_hosts": ["rig1", "rig9"]}, "app_test_hosts names rig9, which the inventory does not have"),
-        ({"app_test_services": ["redis"]}, "app_test_services are for machines of our own; have them on the hosts"),
+        (
+            {"app_test_services": ["redis"]},
+            "app_test_services has redis, which is for machines of our own; have it on the hosts",
+        ),
     ],
 )
 def test_bad_hosts_are_refused(test: Play, host: Host, bad: dict[str, Any], why: str) -> None:
