@@ -3,7 +3,7 @@
 #
 # Aliases only: tools/run makes the environment under .cache, tools/check.py runs the stages.
 .DEFAULT_GOAL := help
-.PHONY: help tools lint format units units-py39 artifact apps report guide gate molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape campaign-limits campaign-faults campaign-interrupted build lock clean
+.PHONY: help tools lint format units units-py39 artifact apps report overlay guide gate molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape campaign-limits campaign-faults campaign-interrupted build lock clean
 run := tools/run
 SCENARIO ?=
 ARGS ?=
@@ -24,6 +24,8 @@ artifact: ## builds end to end on this host, without machines: inputs, reproduci
 	@$(run) python tools/check.py artifact
 apps: ## real apps in profile strict on Debian 12 and 13: servers, a task queue, uploads, databases; ARGS="--image debian13"
 	@$(run) pytest tests/integration/apps $(ARGS)
+overlay: ## a project's own tests in its sandbox: by a uv.lock and by pins, SQLite and PostgreSQL, Debian 12 and 13
+	@$(run) pytest tests/integration/overlay $(ARGS)
 report: ## the report of a test, in a real Chromium
 	@$(run) python tools/check.py report
 guide: ## docs/ci.md and the examples for CI, followed to the letter: a new project up to a green scenario of its own
