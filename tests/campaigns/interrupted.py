@@ -121,6 +121,8 @@ class Verdict:
     reached: bool = True
     left: list[str] = field(default_factory=list)
     seconds: float = 0
+    #: Names in the run's folder for temporary files.
+    scratch: list[str] = field(default_factory=list)
 
 
 class Lane:
@@ -129,7 +131,7 @@ class Lane:
     def __init__(self, rig: Rig) -> None:
         self.rig, self.host, self.folder = rig, rig.hosts[0], rig.folder
         self.source, self.store, self.reports = (self.folder / name for name in ("source", "store", "reports"))
-        self.recorded = self.folder / "recorded"
+        self.recorded, self.scratch = self.folder / "recorded", self.folder / "tmp"
         self.key = self.folder / "key"
         git("clone", "-q", str(core.SOURCE), str(self.source), repo=self.folder)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
@@ -164,12 +166,14 @@ class Lane:
     def _fill(self, source: Path, without: Sequence[str]) -> None:
         shutil.rmtree(self.store, ignore_errors=True)
         shutil.rmtree(self.reports, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir()
         shutil.copytree(source, self.store, ignore=shutil.ignore_patterns(*without), copy_function=os.link)
 
     def _run(self, story: Story) -> Run:
         # A shell that runs us in the background has us ignore what Ctrl-C sends.
         argv = command("containerless.django.test", self.rig.inventory, self.told(story))
-        return Run(["env", "--default-signal=INT", *argv], {"ANSIBLE_NOCOLOR": "1"})
+        return Run(["env", "--default-signal=INT", *argv], {"ANSIBLE_NOCOLOR": "1", "TMPDIR": str(self.scratch)})
 
     def finish(self, story: Story) -> str:
         """Run a test to its end; return what is wrong about it."""
@@ -193,6 +197,7 @@ class Lane:
         run = self.begin(story)
         verdict.reached = self._cut(run, point)
         begin = time.monotonic()
+        verdict.scratch = sorted(path.name for path in self.scratch.iterdir())
         if way == "next" and (wrong := self.finish(story)):
             verdict.left = [f"the next test fails: {wrong}"]
             return verdict
@@ -336,6 +341,10 @@ def rows(campaign: Campaign) -> list[Row]:
         for end in ENDS:
             of = [each for each in tried if (each.point.story, each.point.end) == (story.name, end)]
             found.append(Row(f"{story.name}, {end}: left something", len(of), sum(bool(each.left) for each in of)))
+    for end in ENDS:
+        of = [each for each in tried if each.point.end == end]
+        kept = sum(bool(each.scratch) for each in of)
+        found.append(Row(f"{end}: temporary files left in TMPDIR", len(of), kept, None))
     for way in WAYS:
         of = [each for each in tried if each.way == way]
         if of:
