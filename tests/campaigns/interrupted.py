@@ -197,7 +197,6 @@ class Lane:
         run = self.begin(story)
         verdict.reached = self._cut(run, point)
         begin = time.monotonic()
-        verdict.scratch = sorted(path.name for path in self.scratch.iterdir())
         if way == "next" and (wrong := self.finish(story)):
             verdict.left = [f"the next test fails: {wrong}"]
             return verdict
@@ -205,6 +204,7 @@ class Lane:
         while (left := self._left(story, run)) and time.monotonic() < deadline:
             time.sleep(0.2)
         verdict.left, verdict.seconds = left, round(time.monotonic() - begin, 1)
+        verdict.scratch = sorted(path.name for path in self.scratch.iterdir())
         return verdict
 
     def _left(self, story: Story, run: Run) -> list[str]:
