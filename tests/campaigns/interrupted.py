@@ -49,6 +49,8 @@ ROLE = bootstrap.ROOT / "roles/app_test"
 LEFT_OUT = ("scaffold",)
 CHECK_MODE = ("Say what would be tested",)
 IMAGE = "debian12"
+#: What Python itself leaves of its workers when they are killed: an empty folder.
+PYTHONS = "pymp-"
 #: Seconds until all has to be gone, beside a lease.
 PATIENCE = 120
 #: Seconds after which a given host ends an interrupted test: longer than a whole test takes.
@@ -121,7 +123,7 @@ class Verdict:
     reached: bool = True
     left: list[str] = field(default_factory=list)
     seconds: float = 0
-    #: Names in the run's folder for temporary files.
+    #: Names in the run's folder for temporary files, but Python's own.
     scratch: list[str] = field(default_factory=list)
 
 
@@ -204,7 +206,7 @@ class Lane:
         while (left := self._left(story, run)) and time.monotonic() < deadline:
             time.sleep(0.2)
         verdict.left, verdict.seconds = left, round(time.monotonic() - begin, 1)
-        verdict.scratch = sorted(path.name for path in self.scratch.iterdir())
+        verdict.scratch = sorted(path.name for path in self.scratch.iterdir() if not path.name.startswith(PYTHONS))
         return verdict
 
     def _left(self, story: Story, run: Run) -> list[str]:
@@ -344,7 +346,7 @@ def rows(campaign: Campaign) -> list[Row]:
     for end in ENDS:
         of = [each for each in tried if each.point.end == end]
         kept = sum(bool(each.scratch) for each in of)
-        found.append(Row(f"{end}: temporary files left in TMPDIR", len(of), kept, None))
+        found.append(Row(f"{end}: temporary files left in TMPDIR", len(of), kept))
     for way in WAYS:
         of = [each for each in tried if each.way == way]
         if of:
