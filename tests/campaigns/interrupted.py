@@ -55,6 +55,8 @@ PYTHONS = "pymp-"
 PATIENCE = 120
 #: Seconds after which a given host ends an interrupted test: longer than a whole test takes.
 LEASE = 60
+#: Seconds after which a person presses Ctrl-C again.
+AGAIN = 15
 TITLE = "Interrupted tests"
 HEADING = "Every task, by Ctrl-C and kill -9"
 INTRODUCTION = """\
@@ -125,6 +127,8 @@ class Verdict:
     seconds: float = 0
     #: Names in the run's folder for temporary files, but Python's own.
     scratch: list[str] = field(default_factory=list)
+    #: How often Ctrl-C was pressed.
+    presses: int = 1
 
 
 class Lane:
@@ -197,7 +201,7 @@ class Lane:
         way = ("lease", "next")[(point.number + ENDS.index(point.end)) % 2] if story.host else "machines"
         verdict = Verdict(point, way if not story.host else f"host, {way}")
         run = self.begin(story)
-        verdict.reached = self._cut(run, point)
+        verdict.reached, verdict.presses = self._cut(run, point)
         begin = time.monotonic()
         if way == "next" and (wrong := self.finish(story)):
             verdict.left = [f"the next test fails: {wrong}"]
@@ -216,8 +220,11 @@ class Lane:
             *(leftovers.on_host(self.host) if story.host else []),
         ]
 
-    def _cut(self, run: Run, point: Point) -> bool:
-        """Interrupt a run; say whether it was where it was meant to be."""
+    def _cut(self, run: Run, point: Point) -> tuple[bool, int]:
+        """Interrupt a run; say whether it was where it was meant to be, and how often it took.
+
+        Ansible itself may take no notice of a Ctrl-C: a person presses again.
+        """
         reached = False
         for number, name, _begin in run.tasks():
             if number == point.number:
@@ -227,8 +234,14 @@ class Lane:
                 break
         # What it still says is nobody's any more; a pipe that nobody reads would hold up who writes to it.
         threading.Thread(target=list, args=(run.tasks(),), daemon=True).start()
-        run.process.wait(PATIENCE)
-        return reached
+        for presses in range(1, PATIENCE // AGAIN):
+            try:
+                run.process.wait(AGAIN)
+            except subprocess.TimeoutExpired:
+                _end(run.process, point)
+                continue
+            return reached, presses
+        raise RuntimeError(f"{point}: still there")
 
 
 def _end(process: subprocess.Popen[str], point: Point) -> None:
@@ -347,6 +360,10 @@ def rows(campaign: Campaign) -> list[Row]:
         of = [each for each in tried if each.point.end == end]
         kept = sum(bool(each.scratch) for each in of)
         found.append(Row(f"{end}: temporary files left in TMPDIR", len(of), kept))
+    pressed = [each for each in tried if each.point.end == CTRL_C]
+    found.append(
+        Row("Ctrl-C pressed again, Ansible took no notice", len(pressed), sum(e.presses > 1 for e in pressed), None)
+    )
     for way in WAYS:
         of = [each for each in tried if each.way == way]
         if of:
