@@ -42,7 +42,15 @@ from .report import Progress, Row
 
 PAGE = bootstrap.ROOT / "docs/benchmarks/interrupted.md"
 RECORD = bootstrap.CACHE / "campaigns/interrupted.jsonl"
-CODE = ("plugins", "playbooks", "roles/app_machine", "roles/app_release", "roles/app_sandbox", "roles/app_test")
+CODE = (
+    "plugins",
+    "playbooks",
+    "roles/app_build",
+    "roles/app_machine",
+    "roles/app_release",
+    "roles/app_sandbox",
+    "roles/app_test",
+)
 ROLE = bootstrap.ROOT / "roles/app_test"
 #: Files of the role whose tasks are not among the points, and why: a project's files are written, one at a time and
 #: whole; check mode makes nothing.
@@ -81,6 +89,7 @@ class Story:
     extra: Mapping[str, Any]
     only: Callable[[Sequence[Task]], Sequence[Task]] = lambda seen: seen
     host: bool = False
+    playbook: str = "test"
     #: A record is there, and gets its signature.
     again: bool = False
     fails: bool = False
@@ -97,6 +106,7 @@ def _from_failure(seen: Sequence[Task]) -> list[Task]:
 
 DATABASE = f"postgresql://cl-{APP}@/{APP}?host=/run/postgresql"
 STORIES = (
+    Story("build", {"app_build_ref": "v2"}, playbook="build"),
     Story("machine", {}),
     Story("refused", {"env": {"RIG_FAULT": "import"}, "app_release_health_timeout": 3}, _from_failure, fails=True),
     Story("again", {}, again=True),
@@ -137,7 +147,7 @@ class Lane:
     def __init__(self, rig: Rig) -> None:
         self.rig, self.host, self.folder = rig, rig.hosts[0], rig.folder
         self.source, self.store, self.reports = (self.folder / name for name in ("source", "store", "reports"))
-        self.recorded, self.scratch = self.folder / "recorded", self.folder / "tmp"
+        self.recorded, self.empty, self.scratch = (self.folder / name for name in ("recorded", "empty", "tmp"))
         self.key = self.folder / "key"
         git("clone", "-q", str(core.SOURCE), str(self.source), repo=self.folder)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
@@ -148,6 +158,7 @@ class Lane:
         given = {name: value for name, value in story.extra.items() if name != "env"}
         return {
             "app_src": str(self.source),
+            "app_build_store": self.store.as_uri(),
             "app_test_store": self.store.as_uri(),
             "app_test_channel": "v1",
             "app_test_backend": "nspawn",
@@ -159,8 +170,11 @@ class Lane:
         }
 
     def begin(self, story: Story) -> Run:
-        """Begin a test of what has no record yet, or of what has one."""
+        """Begin a build of what is not built yet, or a test of what has no record yet, or of what has one."""
         source = core.store(IMAGE)
+        if story.playbook == "build":
+            source = self.empty
+            source.mkdir(exist_ok=True)
         if story.again:
             source = self.recorded
             if not source.is_dir():
@@ -178,7 +192,7 @@ class Lane:
 
     def _run(self, story: Story) -> Run:
         # A shell that runs us in the background has us ignore what Ctrl-C sends.
-        argv = command("containerless.django.test", self.rig.inventory, self.told(story))
+        argv = command(f"containerless.django.{story.playbook}", self.rig.inventory, self.told(story))
         return Run(["env", "--default-signal=INT", *argv], {"ANSIBLE_NOCOLOR": "1", "TMPDIR": str(self.scratch)})
 
     def finish(self, story: Story) -> str:
