@@ -21,7 +21,7 @@ class Server:
     """Answers to looks, and keeps what else it was told."""
 
     def __init__(self, looks: str = "", owned: str = "", complaint: str = "") -> None:
-        self.looks, self.owned, self.complaint, self.told = looks, owned, complaint, []  # type: ignore[var-annotated]
+        self.looks, self.owned, self.complaint, self.told = looks, owned, complaint, []
 
     def __call__(self, argv: t.Sequence[str]) -> tuple[int, str, str]:
         assert list(argv[:5]) == ["runuser", "-u", "postgres", "--", "psql"]
