@@ -368,7 +368,13 @@ def rows(campaign: Campaign) -> list[Row]:
     if len(campaign.stories) == len(STORIES):
         expected = points.named(ROLE, LEFT_OUT) - set(CHECK_MODE)
         forgotten = points.missing(expected, [each.point for each in tried], "app_test")
-        found.append(Row(f"tasks of the role not hit {'; '.join(forgotten)}".strip(), len(expected), len(forgotten)))
+        found.append(
+            Row(
+                f"tasks of the role not hit {'; '.join(forgotten).replace('|', '/')}".strip(),
+                len(expected),
+                len(forgotten),
+            )
+        )
     for story in campaign.stories:
         for end in ENDS:
             of = [each for each in tried if (each.point.story, each.point.end) == (story.name, end)]
