@@ -77,6 +77,7 @@ units, user, processes, database, and the lease."""
 WAYS = {
     "machines": "the guard of each machine removes it once the playbook has ended, whatever ended it",
     "host, lease": f"a given host ends the test by itself when its lease of {LEASE} s is over",
+    "temporary files": "for the record: Ctrl-C in the middle of what is sent to a machine leaves the folder it is sent from",
     "host, next": "the next test of the same artifact, begun at once, passes and leaves nothing",
 }
 
@@ -382,7 +383,7 @@ def rows(campaign: Campaign) -> list[Row]:
     for end in ENDS:
         of = [each for each in tried if each.point.end == end]
         kept = sum(bool(each.scratch) for each in of)
-        found.append(Row(f"{end}: temporary files left in TMPDIR", len(of), kept))
+        found.append(Row(f"{end}: temporary files left in TMPDIR", len(of), kept, None))
     pressed = [each for each in tried if each.point.end == CTRL_C]
     found.append(
         Row("Ctrl-C pressed again, Ansible took no notice", len(pressed), sum(e.presses > 1 for e in pressed), None)
