@@ -77,7 +77,7 @@ units, user, processes, database, and the lease."""
 WAYS = {
     "machines": "the guard of each machine removes it once the playbook has ended, whatever ended it",
     "host, lease": f"a given host ends the test by itself when its lease of {LEASE} s is over",
-    "temporary files": "for the record: Ctrl-C in the middle of what is sent to a machine leaves the folder it is sent from",
+    "temporary files": "for the record: Ctrl-C while an artifact is sent leaves the folder that it is sent from",
     "host, next": "the next test of the same artifact, begun at once, passes and leaves nothing",
 }
 
