@@ -3,13 +3,13 @@
 #
 # Aliases only: tools/run makes the environment under .cache, tools/check.py runs the stages.
 .DEFAULT_GOAL := help
-.PHONY: help tools lint format units units-py39 artifact apps report guide gate molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape campaign-limits campaign-faults build lock clean
+.PHONY: help tools lint format units units-py39 artifact apps report overlay guide gate molecule test demo bench-artifact bench-release fuzz-artifact bench-sandbox campaign-power campaign-crash campaign-escape campaign-limits campaign-faults campaign-interrupted build lock clean
 run := tools/run
 SCENARIO ?=
 ARGS ?=
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 tools: ## make the tools' environment under .cache
 	@$(run)
 lint: ## ruff, mypy, yamllint, ansible-lint
@@ -24,6 +24,8 @@ artifact: ## builds end to end on this host, without machines: inputs, reproduci
 	@$(run) python tools/check.py artifact
 apps: ## real apps in profile strict on Debian 12 and 13: servers, a task queue, uploads, databases; ARGS="--image debian13"
 	@$(run) pytest tests/integration/apps $(ARGS)
+overlay: ## a project's own tests in its sandbox: by a uv.lock and by pins, SQLite and PostgreSQL, Debian 12 and 13
+	@$(run) pytest tests/integration/overlay $(ARGS)
 report: ## the report of a test, in a real Chromium
 	@$(run) python tools/check.py report
 guide: ## docs/ci.md and the examples for CI, followed to the letter: a new project up to a green scenario of its own
@@ -55,6 +57,8 @@ campaign-limits: ## bombs in an app of a virtual machine, and attempts at its ke
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.limits $(ARGS)
 campaign-faults: ## a fault in each layer of the sample project: which step of the test catches it; ARGS="--only worker" for one
 	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.planted $(ARGS)
+campaign-interrupted: ## Ctrl-C and kill -9 of a test at every task: what is left; ARGS="--only host --minutes 8" for a part
+	@$(run) python -m ansible_collections.containerless.django.tests.campaigns.interrupted $(ARGS)
 build: ## the collection's tarball, in .cache/dist
 	@$(run) ansible-galaxy collection build --force --output-path .cache/dist
 lock: ## pin requirements/*.in again, with hashes

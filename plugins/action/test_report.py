@@ -54,9 +54,9 @@ class ActionModule(StoreAction):
         paths = {kind: str(Path(args["dest"], f"{stem}.{kind}")) for kind in ("xml", "html")}
         if not self.check_mode:
             Path(args["dest"]).mkdir(parents=True, exist_ok=True)
-            Path(paths["xml"]).write_text(_test_report.junit(report.title, report.rows), encoding="utf-8")
             template = Path(args["template"]).read_text(encoding="utf-8")
-            Path(paths["html"]).write_text(report.html(template), encoding="utf-8")
+            _write(Path(paths["xml"]), _test_report.junit(report.title, report.rows))
+            _write(Path(paths["html"]), report.html(template))
         return {
             "changed": True,
             "passed": report.passed,
@@ -64,6 +64,13 @@ class ActionModule(StoreAction):
             "junit": paths["xml"],
             "html": paths["html"],
         }
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that is whole or not there: CI reads what a run that was killed left."""
+    fresh = path.with_name(f".{path.name}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
 
 
 def _previous(args: Args, platform: str) -> Document | None:

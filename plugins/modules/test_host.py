@@ -12,7 +12,8 @@ version_added: 0.1.0
 author:
   - containerless.django contributors
 description:
-  - Before a test, removes what an earlier one left on the host, with its data. After it, removes what it released.
+  - Before a test, removes what an earlier one left on the host, with its data. After it, removes what it released. So
+    it does with the database that M(containerless.django.test_database) made.
   - An app that was released by anything else than a test is never removed. The module fails then, and changes nothing.
   - Needs root.
 attributes:

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..rig import Load, Rig
-from ..rig.plays import ROOT
+from ..rig.plays import ROOT, command
 from .bench import RATE, SETTLE, Bench, Story, Verdict, serving
 from .kills import Kill
 
@@ -54,17 +53,14 @@ class Task:
 
 
 class Run:
-    """A release by ansible-playbook; everything that it starts carries a mark, so that all of it can be killed."""
+    """A playbook that runs; everything that it starts carries a mark, so that all of it can be killed."""
 
-    def __init__(self, rig: Rig, hosts: int) -> None:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         self.mark = uuid.uuid4().hex
-        limit = ",".join(["localhost", *(host.name for host in rig.hosts[:hosts])])
-        extra = json.dumps({"app_release_channel": "v2", **WAITS})
-        argv = ["ansible-playbook", "-i", str(rig.inventory), "containerless.django.release", "-e", extra]
         self.process = subprocess.Popen(
-            [*argv, "--limit", limit],
+            argv,
             cwd=ROOT,
-            env={**os.environ, MARK: self.mark},
+            env={**os.environ, **(env or {}), MARK: self.mark},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -127,7 +123,7 @@ class Control:
     def plan(self, name: str) -> list[Kill]:
         """Release once without a kill; return where to kill."""
         self._each(name, lambda bench: bench.restore("v1", bare=True))
-        run = Run(self.rig, NAMES[name])
+        run = self._release(name)
         seen = list(run.tasks())
         if run.process.returncode:
             raise RuntimeError("".join(run.output[-60:]))
@@ -163,9 +159,14 @@ class Control:
         verdict.seconds = round(time.monotonic() - begin, 2)
         return verdict
 
+    def _release(self, name: str) -> Run:
+        limit = ",".join(["localhost", *(host.name for host in self.rig.hosts[: NAMES[name]])])
+        told = {"app_release_channel": "v2", **WAITS}
+        return Run(command("containerless.django.release", self.rig.inventory, told, "--limit", limit))
+
     def _cut(self, kill: Kill) -> bool:
         wanted, half = int(kill.effect.split()[1]), float(kill.step.split()[0]) / 2
-        run = Run(self.rig, NAMES[kill.story])
+        run = self._release(kill.story)
         try:
             for number, _name, _begin in run.tasks():
                 if number == wanted:
@@ -204,7 +205,7 @@ class Control:
 
     def _next(self, name: str) -> tuple[list[str], str]:
         """Run the release again: every host has to end in it, with nothing left."""
-        run = Run(self.rig, NAMES[name])
+        run = self._release(name)
         list(run.tasks())
         found = (
             [f"the next run fails: {' '.join(''.join(run.output[-40:]).split())[-1500:]}"]

@@ -27,6 +27,7 @@ CACHE = ROOT / ".cache/rig"
 SOURCE, BUILT, BUILDER = CACHE / "source", CACHE / "built", CACHE / "builder"
 SECRETS = {"SECRET_KEY": "only-for-the-rig-0123456789-abcdefghijklmnopqrstuvwxyz"}
 ENV = {"DJANGO_SETTINGS_MODULE": "rig.settings", "GUNICORN_CMD_ARGS": "--threads 4"}
+BUILD_AND_UPLOAD = ("containerless.django.build", "containerless.django.upload")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,23}")
 
 
@@ -150,8 +151,7 @@ def publish(image: str, tags: tuple[str, ...]) -> None:
             machines.remove(BUILDER)
             machines.make(BUILDER, [{"name": "build", "image": image, "backend": "nspawn"}])
             for tag in missing:
-                play("containerless.django.build", inventory, {"app_build_ref": tag}).check()
-                play("containerless.django.upload", inventory, {"app_upload_channel": tag}).check()
+                play(BUILD_AND_UPLOAD, inventory, {"app_build_ref": tag, "app_upload_channel": tag}).check()
         finally:
             machines.remove(BUILDER)
 
@@ -164,8 +164,7 @@ def publish_as(image: str, name: str, tag: str) -> None:
     inventory = machines.inventory(folder, {**defaults(image), "app_name": name, "app_build_host": "build"})
     try:
         machines.make(folder, [{"name": "build", "image": image, "backend": "nspawn"}])
-        play("containerless.django.build", inventory, {"app_build_ref": tag}).check()
-        play("containerless.django.upload", inventory, {"app_upload_channel": tag}).check()
+        play(BUILD_AND_UPLOAD, inventory, {"app_build_ref": tag, "app_upload_channel": tag}).check()
     finally:
         machines.remove(folder)
 

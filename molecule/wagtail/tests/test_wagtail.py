@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from testinfra.host import Host
 
@@ -21,7 +22,7 @@ def ask(host: Host, path: str) -> tuple[int, str]:
     return int(done.stdout.split()[0] or 0), done.stdout.split()[-1]
 
 
-def active(host: Host) -> dict[str, object]:
+def active(host: Host) -> dict[str, Any]:
     with host.sudo():
         return json.loads(host.check_output("containerless status site --json"))[0]
 
@@ -64,7 +65,18 @@ def test_the_host_says_who_signed_what_runs(host: Host) -> None:
         assert "signature: ci@example.org\n" in host.check_output("containerless status site") + "\n"
 
 
-def test_it_runs_in_the_strict_sandbox(host: Host) -> None:
-    unit = f"containerless-site-web@{active(host)['activation']}.service"
+def test_the_folder_of_uploads_is_not_listed(host: Host) -> None:
+    assert ask(host, "/media/images/")[0] == 403
+
+
+def test_it_runs_in_the_strict_sandbox_without_an_opt_out(host: Host) -> None:
+    found = active(host)
+    assert found["running"] is True
+    assert found["sandbox"]["profile"] == "strict"
+    assert found["sandbox"]["opt_out"] == []
+    unit = f"containerless-site-web@{found['activation']}.service"
     assert host.service(unit).is_running
     assert host.check_output(f"systemctl show -P PrivateNetwork {unit}") == "yes"
+    with host.sudo():
+        assert ": 0.2 SAFE" in host.check_output(f"systemd-analyze security --no-pager {unit}").splitlines()[-1]
+    assert "containerless-site" not in host.check_output("systemctl --failed --plain --no-legend")

@@ -73,7 +73,10 @@ class Machine:
         }
 
     def hostvars(self) -> dict[str, object]:
-        """What Ansible needs to know; a login without KVM takes seconds."""
+        """What Ansible needs to know.
+
+        A login without KVM takes seconds; a task whose machine is gone with its playbook asks for it that long, twice.
+        """
         return {
             "ansible_connection": "ssh",
             "ansible_host": self.state.host,
@@ -82,7 +85,7 @@ class Machine:
             "ansible_ssh_private_key_file": str(self.paths.key),
             "ansible_ssh_common_args": shlex.join(ssh.options(self.paths)),
             "ansible_ssh_pipelining": True,
-            "ansible_timeout": 60,
+            "ansible_timeout": 20 if self.state.backend == NSPAWN else 60,
             "ansible_python_interpreter": "/usr/bin/python3",
             "app_machine_http": self.state.http,
             "app_machine_ssh": shlex.join(ssh.argv(self.paths, self.state.host, self.state.port)),

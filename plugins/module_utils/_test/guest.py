@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import typing as t
@@ -14,10 +15,11 @@ from .._core.names import PREFIX, Layout
 from .._release import removal
 from .._release.state import State
 from .._release.systemd import Systemd
+from . import database
 
 #: What the reason of every release of a test begins with in the ledger.
 WHY = "a test of app_test"
-#: Run by the host itself once a test is overdue, with the host tool of the release that it left.
+#: Run by the host itself once a test is overdue, with the host tool of the release that it left, and then without.
 _LEAVE = """
 import os, sys
 sys.path.insert(0, {tools!r})
@@ -27,11 +29,13 @@ try:
     from {package}._release.state import State
     from {package}._release.systemd import Systemd
 except ImportError:
-    sys.exit()  # nothing was released
-layout = Layout({app!r})
-came = [entry.why for entry in State.read(layout).entries if entry.state == "staged"]
-if came and all(why.startswith({why!r}) for why in came):
-    removal.remove(layout, Systemd(layout), data=True)
+    pass  # nothing was released
+else:
+    layout = Layout({app!r})
+    came = [entry.why for entry in State.read(layout).entries if entry.state == "staged"]
+    if came and all(why.startswith({why!r}) for why in came):
+        removal.remove(layout, Systemd(layout), data=True)
+drop({app!r})
 """
 
 
@@ -42,10 +46,9 @@ def welcome(layout: Layout, systemd: Systemd, lease: float) -> bool:
     """
     if lease < 1:
         raise ContainerlessError(f"app_test_lease is {lease}; it is seconds, at least 1")
-    left = has_left(layout, systemd)
-    if left:
-        removal.remove(layout, systemd, data=True)
-    command = _LEAVE.format(tools=f"{layout.tools}/current", package=PREFIX, app=layout.app, why=WHY)
+    left = _take_off(layout, systemd)
+    leave = _LEAVE.format(tools=f"{layout.tools}/current", package=PREFIX, app=layout.app, why=WHY)
+    command = inspect.getsource(database) + leave
     argv = [sys.executable, "-IS", "-c", command]
     systemd.after(_lease(layout), lease, argv, f"{layout.app}: end a test that nobody ended")
     return left
@@ -56,11 +59,17 @@ def see_off(layout: Layout, systemd: Systemd, *, keep: bool) -> bool:
 
     Raises ContainerlessError where the app is more than a guest.
     """
-    left = not keep and has_left(layout, systemd)
-    if left:
-        removal.remove(layout, systemd, data=True)
+    left = not keep and _take_off(layout, systemd)
     systemd.never(_lease(layout))
     return left
+
+
+def _take_off(layout: Layout, systemd: Systemd) -> bool:
+    """Remove what a test has left, its database too; say whether there was anything."""
+    left = has_left(layout, systemd)
+    if left:
+        removal.remove(layout, systemd, data=True)
+    return database.drop(layout.app, systemd.run) or left
 
 
 def has_left(layout: Layout, systemd: Systemd) -> bool:

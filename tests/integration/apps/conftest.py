@@ -53,14 +53,14 @@ class Project:
     def inventory(self) -> Path:
         return self.folder / "inventory"
 
-    def play(self, playbook: str, **extra: t.Any) -> Played:
-        return play(f"containerless.django.{playbook}", self.inventory, {**self.settings, **extra})
+    def play(self, *playbooks: str, **extra: t.Any) -> Played:
+        names = [f"containerless.django.{playbook}" for playbook in playbooks]
+        return play(names, self.inventory, {**self.settings, **extra})
 
     def ship(self, tag: str, **extra: t.Any) -> None:
         """Build a tag on the machine, unless an earlier run did, upload it and release it."""
-        self.play("build", app_build_ref=tag).check()
-        self.play("upload", app_build_ref=tag, app_upload_channel=tag).check()
-        self.release(tag, **extra).check()
+        told = {"app_build_ref": tag, "app_upload_channel": tag, "app_release_channel": tag}
+        self.play("build", "upload", "release", **told, **extra).check()
 
     def release(self, tag: str, **extra: t.Any) -> Played:
         return self.play("release", app_release_channel=tag, **extra)
@@ -87,6 +87,20 @@ def sandbox_info(inventory: Path, app: str) -> list[dict[str, t.Any]]:
     done = subprocess.run([*argv, "-a", f"name={app}"], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     return list(json.loads(done.stdout.partition("=> ")[2])["units"])
+
+
+def assert_strict(project: Project, exposure: str) -> None:
+    """Nothing was opened, and nothing that the profile asks for is missing, by what the host itself says."""
+    status = project.status()
+    assert status["running"] is True
+    assert status["sandbox"]["profile"] == "strict"
+    assert status["sandbox"]["opt_out"] == []
+    seen = sandbox_info(project.inventory, project.host.app)
+    assert {unit["exposure"] for unit in seen} == {exposure}
+    accepted = {item["directive"] for item in status["sandbox"]["unenforced"]}
+    assert {item["directive"] for unit in seen for item in unit["weak"]} <= accepted
+    assert {unit["not_probed"] for unit in seen} == {""}
+    project.host.sh(f"! systemctl --failed --plain --no-legend | grep containerless-{project.host.app}")
 
 
 @pytest.fixture(scope="session")

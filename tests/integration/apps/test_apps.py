@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real apps run in profile strict without an opt-out: under each server, with a task queue, uploads and databases.
+"""The sample project runs in profile strict without an opt-out: under each server, with a task queue and databases.
 
 One machine an image; each release of the shop follows the one before, so the servers are switched under each other.
 """
@@ -10,25 +10,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import HERE, ROOT, SECRETS, Project, sandbox_info
+from conftest import HERE, SECRETS, Project, assert_strict
 
 SERVERS = ("gunicorn", "uvicorn", "granian")
 BROKER = "redis+socket:///run/redis/redis-server.sock"
 PASSWORD = "only-for-these-tests"
-
-
-def assert_strict(project: Project, exposure: str) -> None:
-    """Nothing was opened, and nothing that the profile asks for is missing, by what the host itself says."""
-    status = project.status()
-    assert status["running"] is True
-    assert status["sandbox"]["profile"] == "strict"
-    assert status["sandbox"]["opt_out"] == []
-    seen = sandbox_info(project.inventory, project.host.app)
-    assert {unit["exposure"] for unit in seen} == {exposure}
-    accepted = {item["directive"] for item in status["sandbox"]["unenforced"]}
-    assert {item["directive"] for unit in seen for item in unit["weak"]} <= accepted
-    assert {unit["not_probed"] for unit in seen} == {""}
-    project.host.sh(f"! systemctl --failed --plain --no-legend | grep containerless-{project.host.app}")
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -73,20 +59,6 @@ def works(shop: Project) -> None:
     )
     unit = f"containerless-shop-worker@{shop.status()['activation']}.service"
     assert f"{said['pid']}" in shop.host.sh(f"systemctl status --no-pager {unit}").stdout
-
-
-def test_the_wagtail_site_takes_an_image(site: Project) -> None:
-    site.ship("main")
-    site.manage(
-        "from django.contrib.auth import get_user_model as m; U = m().objects;"
-        f" U.filter(username='editor').exists() or U.create_superuser('editor', '', '{PASSWORD}'); print()"
-    )
-    site.host.put(ROOT / "molecule/wagtail/tests/upload.py", "/usr/local/lib/upload.py")
-    address = site.host.sh(f"python3 /usr/local/lib/upload.py site.example.org editor {PASSWORD}").stdout.strip()
-    assert address.startswith("/media/images/")
-    assert site.ask(address, "-o", "/dev/null")[0] == 200
-    assert site.ask("/media/images/", "-o", "/dev/null")[0] == 403
-    assert_strict(site, "0.2")
 
 
 # --- PostgreSQL ---

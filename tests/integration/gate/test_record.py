@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,9 @@ from ansible_collections.containerless.django.plugins.plugin_utils._store import
 from ansible_collections.containerless.django.tests.rig import APP, Played, Rig, core
 from ansible_collections.containerless.django.tests.unit.plugins.module_utils.documents import TEST_RECORD
 from ansible_collections.containerless.django.tests.unit.plugins.module_utils.ssh_keys import Keys
+from conftest import said
 
 Play = Callable[..., Played]
-
-
-@pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
-    core.publish("debian12", ("v1",))
-    with Rig("gate") as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +54,6 @@ def content_id(place: Repository) -> str:
     pointer = place.channel("v1")
     assert pointer
     return str(place.index(pointer["index_id"])["variants"][0]["content_id"])
-
-
-def said(played: Played) -> str:
-    assert played.rc, "it was released"
-    return " ".join(played.output.split())
 
 
 def config_class(store: Repository, release: Play) -> str:

@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
-import uuid
 
 from ansible_collections.containerless.django.tests.campaigns import control
 
@@ -23,14 +20,6 @@ time.sleep(60)
 """
 
 
-def started(run: control.Run, argv: list[str]) -> None:
-    """Make a run of something else than ansible-playbook."""
-    run.mark, run.output = uuid.uuid4().hex, []
-    run.process = subprocess.Popen(
-        argv, env={**os.environ, control.MARK: run.mark}, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
 def until(count: int, mark: str) -> list[int]:
     deadline = time.monotonic() + 10
     while len(found := control.marked(mark)) != count and time.monotonic() < deadline:
@@ -39,8 +28,7 @@ def until(count: int, mark: str) -> list[int]:
 
 
 def test_a_kill_takes_sessions_of_their_own_and_leaves_shared_connections_where_told() -> None:
-    run = control.Run.__new__(control.Run)
-    started(run, [sys.executable, "-c", TREE])
+    run = control.Run([sys.executable, "-c", TREE])
     assert len(until(4, run.mark)) == 4
     run.kill(connections=False)
     (left,) = control.marked(run.mark)
@@ -51,9 +39,8 @@ def test_a_kill_takes_sessions_of_their_own_and_leaves_shared_connections_where_
 
 
 def test_tasks_are_told_as_they_begin() -> None:
-    run = control.Run.__new__(control.Run)
     lines = ["PLAY [Release] ***", "TASK [containerless.django.app_release : Stage the release] ***", "ok: [rig1]"]
-    started(run, ["printf", r"%s\n", *lines, "TASK [Keep it] ***"])
+    run = control.Run(["printf", r"%s\n", *lines, "TASK [Keep it] ***"])
     told = [(number, name) for number, name, _begin in run.tasks()]
     assert told == [(1, "Stage the release"), (2, "Keep it")]
     assert run.process.returncode == 0
