@@ -12,16 +12,21 @@ import typing as t
 
 from .._core.errors import ContainerlessError
 from .._core.names import ENVIRONMENT_NAME, Layout
-from . import database, deadman, exposure, files, health, listen, peers, processes, watch
+from . import database, deadman, files, health, listen, processes
 from .journal import Ref
 from .state import State, Stored
 from .systemd import Systemd, UnitState
+
+if t.TYPE_CHECKING:
+    from .watch import Rate
 
 WEB = "web"
 #: A web process that ended this often during the health gate is not waited for any longer.
 _HOPELESS = 3
 #: Seconds that the answer to the last request in a queue may take while the queue is emptied.
 _QUEUE = 10.0
+#: Seconds in which systemd makes a socket; one that is not there then has the health check fail.
+_SOCKET = 2.0
 
 
 class Activations:
@@ -61,7 +66,7 @@ class Activations:
 
         Raises above the limit, and where this host does not hold what the sandbox asks for.
         """
-        from . import confinement  # a way back, whose release was looked at before, needs none of it
+        from . import confinement, exposure  # a way back, whose release was looked at before, needs none of it
 
         names = self.systemd.installed(ref.activation)
         exposure.verify(self.systemd.run, [os.path.join(self.layout.units, name) for name in names])
@@ -95,6 +100,8 @@ class Activations:
             raise ContainerlessError(
                 failed or "reading the applied migrations gave no answer; see the journal of its unit"
             ) from None
+        from . import peers
+
         unreachable = peers.unreachable(said["peers"], stored.config["sandbox"], self.layout.data)
         if "default" in said["errors"]:
             raise ContainerlessError(
@@ -119,20 +126,25 @@ class Activations:
     # Started, and asked.
 
     def start(self, stored: Stored, ref: Ref) -> None:
-        """Start the private socket and the processes; nothing waits for them here."""
-        self.start_web(stored, ref)
-        self.start_others(stored, ref)
-
-    def start_web(self, stored: Stored, ref: Ref) -> None:
+        """Start the processes behind a socket that is open when this returns; nothing waits for them here."""
         self.systemd.end(self.layout.gate)
         self.open_socket(ref)
-        self._begin(unit for process, unit in self._processes(stored, ref) if process == WEB)
+        self.begin(stored, ref)
 
-    def start_others(self, stored: Stored, ref: Ref) -> None:
-        self._begin(unit for process, unit in self._processes(stored, ref) if process != WEB)
+    def begin(self, stored: Stored, ref: Ref) -> None:
+        """Start an activation in one call, for `healthy`, which waits for its socket too."""
+        self.begin_web(stored, ref, *self._others(stored, ref))
 
-    def _begin(self, units: t.Iterable[str]) -> None:
-        self.systemd.start(*units, block=False)
+    def begin_web(self, stored: Stored, ref: Ref, *others: str) -> None:
+        self.systemd.end(self.layout.gate)
+        webs = [unit for process, unit in self._processes(stored, ref) if process == WEB]
+        self.systemd.start(self.layout.unit(WEB, ref.activation, "socket"), *webs, *others, block=False)
+
+    def begin_others(self, stored: Stored, ref: Ref) -> None:
+        self.systemd.start(*self._others(stored, ref), block=False)
+
+    def _others(self, stored: Stored, ref: Ref) -> list[str]:
+        return [unit for process, unit in self._processes(stored, ref) if process != WEB]
 
     def open_socket(self, ref: Ref) -> None:
         """Let requests wait at the private socket."""
@@ -158,13 +170,14 @@ class Activations:
 
     def healthy(self, stored: Stored, ref: Ref) -> health.Answer:
         """Wait for good answers on the private socket, for the other processes to stay up, and for their commands."""
+        _wait_for_socket(self.layout.activation_socket(ref.activation))
         answer = health.gate(
             self.layout.activation_socket(ref.activation), self.check(stored), lambda: self._hopeless(stored, ref)
         )
         # The one of another instance may still wait for its server.
         self._stay_up(self._proxies(ref), 0.0)
         settle = float(stored.config["health"]["stay_up"])
-        self._stay_up([unit for process, unit in self._processes(stored, ref) if process != WEB], settle)
+        self._stay_up(self._others(stored, ref), settle)
         for process in sorted(processes.commands(stored.manifest, stored.config)):
             self._task(ref, f"healthy_{process}", f"the health command of process {process}")
         return answer
@@ -190,8 +203,10 @@ class Activations:
             time.sleep(pause if waiting else 0)
             pause = min(pause * 1.5, 0.2)
 
-    def watch(self, stored: Stored, ref: Ref, seconds: float, percent: int) -> watch.Rate:
+    def watch(self, stored: Stored, ref: Ref, seconds: float, percent: int) -> Rate:
         """Look at a release after the flip. Raises HealthError when it ends or answers badly."""
+        from . import watch
+
         check, path = self.check(stored), self.layout.activation_socket(ref.activation)
 
         def ask() -> tuple[health.Answer, str]:
@@ -267,11 +282,15 @@ class Activations:
         if names:
             self.systemd.kill(*names)
 
-    def drain(self, ref: Ref, seconds: float) -> None:
-        """Let web answer on for `seconds` while nobody waits for it; the other processes begin to end now."""
+    def drain(self, ref: Ref, seconds: float, *over: str) -> None:
+        """Let web answer on for `seconds` while nobody waits for it; the other processes begin to end now.
+
+        Units that are `over` as well are stopped in the same call.
+        """
         others = [name for name in self._long_running(ref) if name_of(name).split(".")[0] != WEB]
-        self.systemd.stop(*others, block=False)
-        deadman.drain(self.layout, self.systemd, ref.activation, seconds)
+        put_off = deadman.drain(self.layout, self.systemd, ref.activation, seconds)
+        self.systemd.stop(*over, *others, block=False)
+        put_off()
 
     def end(self, activation: int) -> None:
         """End a drained activation: every process within its own stop_timeout; a timer's run comes to its own end."""
@@ -309,6 +328,13 @@ class Activations:
         """
         others = ("-task.", "-timer.", "-egress.")
         return [name for name in self._installed(ref, "service") if not any(kind in name for kind in others)]
+
+
+def _wait_for_socket(path: str) -> None:
+    """Wait until systemd has made a socket that it was told to: a request to one that is not there costs a look."""
+    deadline = time.monotonic() + _SOCKET
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def name_of(unit: str) -> str:
