@@ -250,15 +250,14 @@ class Activations:
         files.link(f"{ref.activation}/web.sock", self.layout.web_socket)
         files.link(f"{backup.activation}/web.sock", self.layout.previous_socket)
 
-    def follow(self, state: State, active: Ref | None) -> None:
-        """Have timers and the TCP socket of `active`, and of nothing else."""
+    def follow(self, state: State, active: Ref | None, *over: str) -> None:
+        """Have timers and the TCP socket of `active`, and of nothing else; units that are `over` are stopped too."""
         stored = state.stored(active.release) if active else None
         wanted = []
         if active is not None and stored is not None and state.host_options()["timers"]:
             wanted = [self.layout.timer(name, active.activation) for name in stored.timers]
         others = [name for name in self.systemd.installed() if name.endswith(".timer") and name not in wanted]
-        if others:
-            self.systemd.stop(*others)
+        self.systemd.stop(*over, *others)
         if wanted:
             self.systemd.start(*wanted)
         listen.follow(self.layout, self.systemd, state.units(active.release) if active else {})
@@ -282,15 +281,17 @@ class Activations:
         if names:
             self.systemd.kill(*names)
 
-    def drain(self, ref: Ref, seconds: float, *over: str) -> None:
-        """Let web answer on for `seconds` while nobody waits for it; the other processes begin to end now.
+    def drain(self, ref: Ref, seconds: float) -> None:
+        """Let web answer on for `seconds` while nobody waits for it; the other processes begin to end now."""
+        self.begin_drain(ref, seconds)()
 
-        Units that are `over` as well are stopped in the same call.
-        """
-        others = [name for name in self._long_running(ref) if name_of(name).split(".")[0] != WEB]
+    def begin_drain(self, ref: Ref, seconds: float) -> t.Callable[[], None]:
+        """Begin to drain; return what waits until whatever ends it is told."""
         put_off = deadman.drain(self.layout, self.systemd, ref.activation, seconds)
-        self.systemd.stop(*over, *others, block=False)
-        put_off()
+        if seconds > 0:  # else all of it ends at once
+            others = [name for name in self._long_running(ref) if name_of(name).split(".")[0] != WEB]
+            self.systemd.stop(*others, block=False)
+        return put_off
 
     def end(self, activation: int) -> None:
         """End a drained activation: every process within its own stop_timeout; a timer's run comes to its own end."""

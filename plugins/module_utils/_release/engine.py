@@ -202,10 +202,10 @@ class Engine:
         target = Ref(ledger.next_activation(self.state.entries), entry.release, entry.content_id)
         with self._transaction(self._begun("rollback", target)), contextlib.ExitStack() as arming:
             stored = self._stored(target)
+            # Armed beside what is written: whenever it comes, it waits for our lock and finds what it has to.
+            arming.callback(self._begin_arm(self._longest(stored)))
             with self._step("stage"):
                 self._log("staged", target)
-                # Armed beside what is written: whenever it comes, it waits for our lock.
-                arming.callback(self._begin_arm(self._longest(stored)))
                 static.publish(self.layout, target.content_id)
                 self.activations.instantiate(self.state, stored, target, self._secrets_of(stored))
             with self._step("arm"):
@@ -358,7 +358,8 @@ class Engine:
         self.state.write_active(target)
         self.activations.publish(target, None if self._journal.held else origin)
         static.lead(self.layout, target.content_id)
-        self.activations.follow(self.state, target)
+        if self._journal.kind != "rollback":  # which is confirmed at once, and stops what is over in one call
+            self.activations.follow(self.state, target)
         self._log("active", target)
 
     def _confirm(self, target: Ref) -> None:
@@ -369,14 +370,17 @@ class Engine:
             self.state.write_secrets(self.state.next_secrets(), target.release, good=True)
             if origin is not None and self._journal.kind == "rollback":
                 self._log("rolled_back", origin)
-            if origin is None:
-                deadman.disarm(self.layout, self.systemd)
-        with self._step("drain"):
+        with self._step("drain"), contextlib.ExitStack() as draining:
             if origin is not None:
-                # One that was stopped for the new one has nothing to answer; its units go all the same. A switch that
-                # comes before it is let go finds a release that was called good, and only does this again.
+                # One that was stopped for the new one has nothing to answer; its units go all the same.
                 seconds = 0 if self._journal.held else self.policy.drain
-                self.activations.drain(origin, seconds, deadman.timer(self.layout))
+                draining.callback(self.activations.begin_drain(origin, seconds))
+            # A switch that comes before it is let go finds what was called good, and does this again.
+            switch = deadman.timer(self.layout)
+            if self._journal.kind == "rollback":
+                self.activations.follow(self.state, target, switch)
+            else:
+                self.systemd.stop(switch)
         with self._step("finish"):
             self.activations.tidy(target, origin)
         self.state.clear_journal()
