@@ -70,13 +70,11 @@ class Activations:
 
         names = self.systemd.installed(ref.activation)
         exposure.verify(self.systemd.run, [os.path.join(self.layout.units, name) for name in names])
-        scores: dict[str, float] = {}
-        for process in sorted({process for process, _instance in stored.instances}):
-            measured = exposure.measure(self.systemd.run, self.layout.unit(process, ref.activation))
-            exposure.gate(measured, stored.config["max_exposure"])
-            scores[process] = measured.tenths / 10
+        parts = sorted({process for process, _instance in stored.instances})
+        units = [self.layout.unit(process, ref.activation) for process in parts]
+        figures = exposure.gate_all(self.systemd.run, units, stored.config["max_exposure"])
         confinement.gate(self.systemd.run, self.layout, stored.config, ref.activation)
-        return scores
+        return {process: tenths / 10 for process, tenths in zip(parts, figures)}
 
     # The database, from within the sandbox.
 

@@ -202,9 +202,9 @@ class Engine:
         target = Ref(ledger.next_activation(self.state.entries), entry.release, entry.content_id)
         with self._transaction(self._begun("rollback", target)), contextlib.ExitStack() as arming:
             stored = self._stored(target)
-            # Armed beside what is written: whenever it comes, it waits for our lock and finds what it has to.
-            arming.callback(self._begin_arm(self._longest(stored)))
             with self._step("stage"):
+                # Armed beside what is written: whenever it comes, it waits for our lock.
+                arming.callback(self._begin_arm(self._longest(stored)))
                 self._log("staged", target)
                 static.publish(self.layout, target.content_id)
                 self.activations.instantiate(self.state, stored, target, self._secrets_of(stored))
