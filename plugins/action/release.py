@@ -29,6 +29,8 @@ from ..plugin_utils._store import open_store
 from ..plugin_utils._units import Templates
 
 _ROOMS = Path(__file__).parent.parent / "module_utils"
+#: What a phase that brings nothing says of it.
+_NOTHING_SENT: dict[str, Any] = {"desired": {}, "artifact": "", "encoding": "gzip", "tool": {}}
 #: What the shell says of a command that is not there.
 _MISSING = 127
 _ON_HOST = "containerless.django.release_on_host"
@@ -189,7 +191,7 @@ class ActionModule(ActionBase):
             blob = Path(scratch) / "artifact"
             encoding = repository.fetch_blob(content_id, blob, encodings)
             self._say(f"sends the artifact ({blob.stat().st_size / 1e6:.1f} MB)")
-            there = f"/tmp/{PREFIX}-{uuid.uuid4().hex}"
+            there = f"/tmp/{PREFIX}-{uuid.uuid4().hex}"  # noqa: S108 - nobody can guess it, and its digest is known
             self._transfer_file(str(blob), there)
         return {"artifact": there, "encoding": encoding}
 
@@ -205,7 +207,8 @@ class ActionModule(ActionBase):
             "run": args["run"] or uuid.uuid4().hex[:12],
             "who": f"{getpass.getuser()}@{platform.node()}",
             "reason": "; ".join(filter(None, (args["reason"], untested))),
-            **{"desired": {}, "artifact": "", "encoding": "gzip", "tool": {}, **(extra or {})},
+            **_NOTHING_SENT,
+            **(extra or {}),
         }
         if state not in ("staged", "rolled_back"):
             request["secrets"] = {}

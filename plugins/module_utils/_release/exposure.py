@@ -96,7 +96,7 @@ def measure(run: Run, unit: str, *, offline: bool = False) -> Exposure:
 
 
 def gate_all(run: Run, units: t.Sequence[str], limit: str) -> list[int]:
-    """Return the figure of each loaded unit, in tenths, all with one question. Raises as `gate` for one above a limit."""
+    """Return the figure of each loaded unit, in tenths, by one question. Raises as `gate` for one above the limit."""
     said = _answer(run, ["systemd-analyze", "security", "--no-pager", "--offline=no", *units])
     # One block a unit, in the order asked for, each with its figure at the end.
     figures = [int(whole) * 10 + int(tenth) for whole, tenth in _FIGURE.findall(said)]

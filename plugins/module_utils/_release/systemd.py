@@ -31,9 +31,8 @@ def run(argv: t.Sequence[str]) -> tuple[int, str, str]:
 
 def begin(argv: t.Sequence[str]) -> t.Callable[[], tuple[int, str, str]]:
     """Begin a program and return what waits for its end."""
-    made = subprocess.Popen(
-        list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
-    )
+    pipe = subprocess.PIPE
+    made = subprocess.Popen(list(argv), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace")
 
     def end() -> tuple[int, str, str]:
         out, err = made.communicate()
@@ -166,9 +165,7 @@ class Systemd:
         """Run a command in `seconds` (0: now) as unit `name`, again every few seconds until it succeeds."""
         self.begin_after(name, seconds, argv, description)()
 
-    def begin_after(
-        self, name: str, seconds: float, argv: t.Sequence[str], description: str
-    ) -> t.Callable[[], None]:
+    def begin_after(self, name: str, seconds: float, argv: t.Sequence[str], description: str) -> t.Callable[[], None]:
         """Begin to put off what `after` does, and return what waits until that is done."""
         when = ["--timer-property=AccuracySec=100ms", f"--on-active={seconds:.3f}"] if seconds > 0 else ["--no-block"]
         again = ["Restart=on-failure", "RestartSec=5", "StartLimitIntervalSec=0"]

@@ -113,7 +113,8 @@ def test_the_gate_names_unit_figure_limit_and_what_costs_most() -> None:
 
 
 def figures(*said: str) -> tuple[int, str, str]:
-    return 0, "".join(f"→ Overall exposure level for {number}.service: {figure} OK\n" for number, figure in enumerate(said)), ""
+    lines = [f"→ Overall exposure level for {number}.service: {figure} OK\n" for number, figure in enumerate(said)]
+    return 0, "".join(lines), ""
 
 
 def test_all_units_pass_the_gate_with_one_question() -> None:
