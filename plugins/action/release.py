@@ -149,9 +149,9 @@ class ActionModule(ActionBase):
 
     def _observed(self, args: dict[str, Any]) -> dict[str, Any]:
         """Read the host: what it runs on decides what it is sent."""
-        found = self._by_tool({})
-        if found is None:
-            found = self._execute_module(module_name=_INFO, module_args={"name": args["name"]}, task_vars=self._vars)
+        found = self._by_tool({}) or self._execute_module(
+            module_name=_INFO, module_args={"name": args["name"]}, task_vars=self._vars
+        )
         if found.get("failed"):
             raise ContainerlessError(str(found.get("msg", "the host can't be read")))
         return dict(found)
@@ -212,9 +212,11 @@ class ActionModule(ActionBase):
         }
         if state not in ("staged", "rolled_back"):
             request["secrets"] = {}
-        result: dict[str, Any] | None = None if request["tool"] else self._by_tool(request)
-        if result is None:
-            result = self._execute_module(module_name=_ON_HOST, module_args=request, task_vars=self._vars)
+        # Nobody takes the tool away that runs.
+        answered = None if request["tool"] or state == "absent" else self._by_tool(request)
+        result: dict[str, Any] = answered or self._execute_module(
+            module_name=_ON_HOST, module_args=request, task_vars=self._vars
+        )
         for name, seconds in result.get("steps", []):
             self._display.vv(f"{name}: {seconds:.2f} s")
         notes = result.get("notes")
