@@ -25,7 +25,7 @@ WEB = "web"
 _HOPELESS = 3
 #: Seconds that the answer to the last request in a queue may take while the queue is emptied.
 _QUEUE = 10.0
-#: Seconds in which systemd makes a socket; one that is not there then has the health check fail.
+#: Seconds in which systemd opens a socket that it was told to; after them it is asked why it did not.
 _SOCKET = 2.0
 
 
@@ -148,6 +148,15 @@ class Activations:
         """Let requests wait at the private socket."""
         self.systemd.start(self.layout.unit(WEB, ref.activation, "socket"))
 
+    def _wait_for_socket(self, ref: Ref) -> None:
+        """Wait for the private socket that systemd was told to open. Raises with its words where it does not."""
+        deadline = time.monotonic() + _SOCKET
+        while not os.path.exists(self.layout.activation_socket(ref.activation)):
+            if time.monotonic() >= deadline:
+                self.open_socket(ref)
+                return
+            time.sleep(0.002)
+
     def _processes(self, stored: Stored, ref: Ref) -> list[tuple[str, str]]:
         return [(name, self.layout.unit(name, ref.activation, instance=number)) for name, number in stored.instances]
 
@@ -168,7 +177,7 @@ class Activations:
 
     def healthy(self, stored: Stored, ref: Ref) -> health.Answer:
         """Wait for good answers on the private socket, for the other processes to stay up, and for their commands."""
-        _wait_for_socket(self.layout.activation_socket(ref.activation))
+        self._wait_for_socket(ref)
         answer = health.gate(
             self.layout.activation_socket(ref.activation), self.check(stored), lambda: self._hopeless(stored, ref)
         )
@@ -327,13 +336,6 @@ class Activations:
         """
         others = ("-task.", "-timer.", "-egress.")
         return [name for name in self._installed(ref, "service") if not any(kind in name for kind in others)]
-
-
-def _wait_for_socket(path: str) -> None:
-    """Wait until systemd has made a socket that it was told to: a request to one that is not there costs a look."""
-    deadline = time.monotonic() + _SOCKET
-    while not os.path.exists(path) and time.monotonic() < deadline:
-        time.sleep(0.002)
 
 
 def name_of(unit: str) -> str:

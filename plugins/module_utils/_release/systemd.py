@@ -29,7 +29,7 @@ def run(argv: t.Sequence[str]) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def begin(argv: t.Sequence[str]) -> t.Callable[[], tuple[int, str, str]]:
+def run_beside(argv: t.Sequence[str]) -> t.Callable[[], tuple[int, str, str]]:
     """Begin a program and return what waits for its end."""
     pipe = subprocess.PIPE
     made = subprocess.Popen(list(argv), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace")
@@ -79,10 +79,10 @@ class Systemd:
         self.layout = layout
         self.run = run
 
-    def _begin(self, argv: t.Sequence[str]) -> t.Callable[[], tuple[int, str, str]]:
+    def _run_beside(self, argv: t.Sequence[str]) -> t.Callable[[], tuple[int, str, str]]:
         """Begin a program; what stands in for the real ones in a test runs it at once."""
         if self.run is run:
-            return begin(argv)
+            return run_beside(argv)
         told = self.run(argv)
         return lambda: told
 
@@ -171,7 +171,7 @@ class Systemd:
         again = ["Restart=on-failure", "RestartSec=5", "StartLimitIntervalSec=0"]
         told = ["systemd-run", "--quiet", "--collect", f"--unit={name}", f"--description={description}", *when]
         told += [*(f"--property={item}" for item in again), "--", *argv]
-        ended = self._begin(told)
+        ended = self._run_beside(told)
 
         def end() -> None:
             if ended()[0] != 0:

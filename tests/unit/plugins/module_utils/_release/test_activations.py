@@ -378,3 +378,10 @@ def test_env_quote_is_read_back(values: dict[str, str]) -> None:
 )
 def test_env_quote(value: str) -> None:
     assert read_back(f"A={env_quote(value)}\n") == {"A": value}
+
+
+def test_a_socket_that_does_not_open_says_why(one: Activations, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activations, "_SOCKET", 0.01)
+    host.refused["systemctl start containerless-shop-web@1.socket"] = "Failed to create listening socket"
+    with pytest.raises(ContainerlessError, match="Failed to create listening socket"):
+        one.healthy(stored(), REF)

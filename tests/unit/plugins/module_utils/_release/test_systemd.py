@@ -261,7 +261,7 @@ def test_is_put_off(host: Host, up: list[str], service: str, expected: bool) -> 
 
 
 def test_a_program_that_was_begun_runs_beside_us() -> None:
-    ended = systemd.begin([sys.executable, "-c", "import sys; print(1); print(2, file=sys.stderr); sys.exit(3)"])
+    ended = systemd.run_beside([sys.executable, "-c", "import sys; print(1); print(2, file=sys.stderr); sys.exit(3)"])
     assert systemd.run([sys.executable, "-c", "print(4)"]) == (0, "4\n", "")
     assert ended() == (3, "1\n", "2\n")
 
