@@ -79,7 +79,7 @@ class Systemd:
         self.layout = layout
         self.run = run
 
-    def _run_beside(self, argv: t.Sequence[str]) -> t.Callable[[], tuple[int, str, str]]:
+    def run_beside(self, argv: t.Sequence[str]) -> t.Callable[[], tuple[int, str, str]]:
         """Begin a program; what stands in for the real ones in a test runs it at once."""
         if self.run is run:
             return run_beside(argv)
@@ -171,7 +171,7 @@ class Systemd:
         again = ["Restart=on-failure", "RestartSec=5", "StartLimitIntervalSec=0"]
         told = ["systemd-run", "--quiet", "--collect", f"--unit={name}", f"--description={description}", *when]
         told += [*(f"--property={item}" for item in again), "--", *argv]
-        ended = self._run_beside(told)
+        ended = self.run_beside(told)
 
         def end() -> None:
             if ended()[0] != 0:

@@ -385,3 +385,13 @@ def test_a_socket_that_does_not_open_says_why(one: Activations, host: Host, monk
     host.refused["systemctl start containerless-shop-web@1.socket"] = "Failed to create listening socket"
     with pytest.raises(ContainerlessError, match="Failed to create listening socket"):
         one.healthy(stored(), REF)
+
+
+def test_an_ignored_line_is_the_reason_before_the_exposure_that_it_leaves(one: Activations, host: Host) -> None:
+    host.exposure = "9.6"
+    host.refused["systemd-analyze verify"] = "50-sandbox.conf:9: Failed to parse, ignoring"
+    with pytest.raises(ContainerlessError, match="does not accept the units: 50-sandbox.conf:9"):
+        one.verify(stored(), REF)
+    host.refused.clear()
+    with pytest.raises(ContainerlessError, match=r"has an exposure of 9\.6, above app_sandbox_max_exposure"):
+        one.verify(stored(), REF)

@@ -42,6 +42,10 @@ def answering(*answers: tuple[int, str, str]) -> tuple[exposure.Run, list[list[s
     return run, asked
 
 
+def beside(run: exposure.Run) -> exposure.Begin:
+    return lambda command: lambda: run(command)
+
+
 @pytest.mark.parametrize(("text", "tenths"), TEXTS.items())
 def test_the_figure_is_read_from_the_text(text: str, tenths: int) -> None:
     assert exposure.parse_figure("\n  NAME  DESCRIPTION  EXPOSURE\n" + text) == tenths
@@ -141,7 +145,7 @@ def test_only_so_many_reasons_are_named() -> None:
 
 def test_verify_passes_units_whose_every_line_counts() -> None:
     run, asked = answering((0, "", "other.service: a warning about somebody else\n"))
-    exposure.verify(run, ["/run/x.service", "/run/y.service"])
+    exposure.begin_verify(beside(run), ["/run/x.service", "/run/y.service"])()
     assert asked == [
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", "/run/x.service", "/run/y.service"]
     ]
@@ -157,7 +161,7 @@ def test_verify_passes_units_whose_every_line_counts() -> None:
 def test_verify_says_which_line_systemd_would_ignore(answer: tuple[int, str, str], sentence: str) -> None:
     run, _ = answering(answer)
     with pytest.raises(ContainerlessError, match="does not accept") as refusal:
-        exposure.verify(run, ["x.service"])
+        exposure.begin_verify(beside(run), ["x.service"])()
     assert str(refusal.value).endswith(": " + sentence)
 
 
