@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
+import json
 import platform
+import shlex
 import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.errors import ContainerlessError
-from ..module_utils._core.names import Layout
+from ..module_utils._core.names import PREFIX, Layout
 from ..module_utils._release import tool
 from ..plugin_utils import _fleet, _release_config, _release_offer, _tested
 from ..plugin_utils._release_spec import SPEC, STEERING
@@ -25,10 +29,19 @@ from ..plugin_utils._store import open_store
 from ..plugin_utils._units import Templates
 
 _ROOMS = Path(__file__).parent.parent / "module_utils"
+#: What a phase that brings nothing says of it.
+_NOTHING_SENT: dict[str, Any] = {"desired": {}, "artifact": "", "encoding": "gzip", "tool": {}}
+#: What the shell says of a command that is not there.
+_MISSING = 127
 _ON_HOST = "containerless.django.release_on_host"
 _INFO = "containerless.django.release_info"
 #: What a phase is called on the host.
 _STATES = {"hold": "held", "activate": "activated", "renew": "renewed", "confirm": "confirmed"}
+
+
+@functools.cache
+def _tool() -> str:
+    return tool.digest_of(str(_ROOMS))
 
 
 class ActionModule(ActionBase):
@@ -102,12 +115,9 @@ class ActionModule(ActionBase):
             repository.check_readable(offer.content_id, info["host"]["encodings"])
             if not self._task.check_mode:
                 sent = self._send(repository, offer.content_id, info["host"]["encodings"])
-        digest, packed = tool.pack(str(_ROOMS))
-        extra = {
-            "desired": offer.desired(),
-            **sent,
-            "tool": {"digest": digest, "packed": packed} if digest != info["tool"] else {},
-        }
+        extra = {"desired": offer.desired(), **sent}
+        if info["tool"] != _tool():
+            extra["tool"] = dict(zip(("digest", "packed"), tool.pack(str(_ROOMS)), strict=True))
         result = self._on_host(args, "staged", extra)
         if note:
             result["warnings"] = [*result.get("warnings", []), note]
@@ -139,7 +149,9 @@ class ActionModule(ActionBase):
 
     def _observed(self, args: dict[str, Any]) -> dict[str, Any]:
         """Read the host: what it runs on decides what it is sent."""
-        found = self._execute_module(module_name=_INFO, module_args={"name": args["name"]}, task_vars=self._vars)
+        found = self._by_tool({}) or self._execute_module(
+            module_name=_INFO, module_args={"name": args["name"]}, task_vars=self._vars
+        )
         if found.get("failed"):
             raise ContainerlessError(str(found.get("msg", "the host can't be read")))
         return dict(found)
@@ -174,17 +186,14 @@ class ActionModule(ActionBase):
     # Trips.
 
     def _send(self, repository: Repository, content_id: str, encodings: list[str]) -> dict[str, str]:
-        """Stream the compressed tar into a folder of the host that the module removes when it has read it."""
+        """Stream the compressed tar to a file that the host removes when it was read; nobody can guess its name."""
         with tempfile.TemporaryDirectory(prefix="containerless-") as scratch:
             blob = Path(scratch) / "artifact"
             encoding = repository.fetch_blob(content_id, blob, encodings)
             self._say(f"sends the artifact ({blob.stat().st_size / 1e6:.1f} MB)")
-            made = self._low_level_execute_command("umask 77 && mktemp -d -t containerless-XXXXXXXXXX", sudoable=False)
-            folder = made["stdout"].strip()
-            if made["rc"] != 0 or not folder.startswith("/"):
-                raise ContainerlessError(f"the host gives no temporary folder: {made['stderr'].strip()}")
-            self._transfer_file(str(blob), f"{folder}/artifact")
-        return {"artifact": f"{folder}/artifact", "encoding": encoding}
+            there = f"/tmp/{PREFIX}-{uuid.uuid4().hex}"  # noqa: S108 - nobody can guess it, and its digest is known
+            self._transfer_file(str(blob), there)
+        return {"artifact": there, "encoding": encoding}
 
     def _on_host(self, args: dict[str, Any], state: str, extra: dict[str, Any] | None = None) -> dict[str, Any]:
         why = args["untested_reason"].strip()
@@ -198,15 +207,42 @@ class ActionModule(ActionBase):
             "run": args["run"] or uuid.uuid4().hex[:12],
             "who": f"{getpass.getuser()}@{platform.node()}",
             "reason": "; ".join(filter(None, (args["reason"], untested))),
+            **_NOTHING_SENT,
             **(extra or {}),
         }
         if state not in ("staged", "rolled_back"):
             request["secrets"] = {}
-        result: dict[str, Any] = self._execute_module(module_name=_ON_HOST, module_args=request, task_vars=self._vars)
+        # Nobody takes the tool away that runs.
+        answered = None if request["tool"] or state == "absent" else self._by_tool(request)
+        result: dict[str, Any] = answered or self._execute_module(
+            module_name=_ON_HOST, module_args=request, task_vars=self._vars
+        )
         for name, seconds in result.get("steps", []):
             self._display.vv(f"{name}: {seconds:.2f} s")
         notes = result.get("notes")
         return {**result, "warnings": [*result.get("warnings", []), *notes]} if notes else result
+
+    def _by_tool(self, params: dict[str, Any]) -> dict[str, Any] | None:
+        """Have the host's own tool answer: it is compiled already, and a module with all it needs would be sent anew.
+
+        None where the host has no tool of this very version, or what is sent would have to be a file: then a module is.
+        """
+        if not self._connection.is_pipelining_enabled():
+            return None
+        command = shlex.quote(tool.command_of(self._layout, _tool()))
+        asked = json.dumps({"params": params, "check": bool(self._task.check_mode)}).encode()
+        told = f"test -x {command} || exit {_MISSING}; exec {command} answer {self._layout.app}"
+        done = self._low_level_execute_command(told, in_data=asked)
+        if done["rc"] == _MISSING:
+            return None
+        try:
+            said: dict[str, Any] = json.loads(done["stdout"].splitlines()[-1])
+        except (IndexError, ValueError):
+            why = (done["stderr"] or done["stdout"]).strip()[-500:]
+            return {"failed": True, "msg": f"{command} gave no answer (rc {done['rc']}): {why}"}
+        # As a module does with its own result.
+        secrets = [value for value in (params.get("secrets") or {}).values() if value]
+        return dict(remove_values(said, secrets))
 
     def _has_timers(self, choice: str) -> bool:
         """Say whether this host runs the timers: by default one of the hosts of a play does."""

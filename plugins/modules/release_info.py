@@ -118,7 +118,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import Layout
-from ..module_utils._release import hostinfo, tool
+from ..module_utils._release import hostinfo
 from ..module_utils._release.systemd import Systemd
 
 
@@ -126,14 +126,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec={"name": {"type": "str", "required": True}}, supports_check_mode=True)
     try:
         layout = Layout(module.params["name"])
-        systemd = Systemd(layout)
-        module.exit_json(
-            changed=False,
-            app=hostinfo.report(layout, systemd),
-            host=hostinfo.host(systemd),
-            trees=hostinfo.trees(layout),
-            tool=tool.installed(layout),
-        )
+        module.exit_json(**hostinfo.facts(layout, Systemd(layout)))
     except ContainerlessError as exc:
         module.fail_json(msg=str(exc))
     except OSError as exc:

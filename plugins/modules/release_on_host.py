@@ -154,9 +154,7 @@ evidence:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._release import request
-from ..module_utils._release.evidence import ReleaseFailed
 
 
 def main() -> None:
@@ -190,15 +188,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    try:
-        result = request.act(module.params, module.check_mode)
-    except ReleaseFailed as exc:
-        module.fail_json(msg=str(exc), evidence=exc.evidence)
-    except ContainerlessError as exc:
-        module.fail_json(msg=str(exc))
-    except OSError as exc:
-        hint = " (is become: true set?)" if isinstance(exc, PermissionError) else ""
-        module.fail_json(msg=f"{exc.strerror}: {exc.filename}{hint}", exception=exc)
+    result = request.answer(module.params, module.check_mode)
+    if result.pop("failed", False):
+        module.fail_json(**result)
     module.exit_json(**result)
 
 

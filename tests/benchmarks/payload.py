@@ -1,13 +1,21 @@
 # SPDX-FileCopyrightText: containerless.django contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a release is measured with: three versions of the rig, each padded until its artifact has 30 MB."""
+"""What a release is measured with: three versions of the rig, padded until an artifact has 30 MB and 3,000 files.
+
+Django alone has 4,500 files, half of them translations: these are left out, as who wants a small artifact does.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import random
+import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +30,16 @@ from ..rig.core import APP, defaults
 from ..rig.plays import play
 
 FOLDER = bootstrap.CACHE / "rig-payload"
-SOURCE, STORE, BARE = FOLDER / "source", FOLDER / "store", FOLDER / "payload.git"
+SOURCE, STORE, BARE, WHEELS = FOLDER / "source", FOLDER / "store", FOLDER / "payload.git", FOLDER / "wheels"
 IMAGE = "debian12"
 #: With two kept, each version was pruned by the time that it is its turn again, so it is always sent and unpacked.
 TAGS = ("p1", "p2", "p3")
 KEPT = 2
-PAD_FILES, PAD_BYTES = 40, 265_000
+PAD_FILES, PAD_BYTES = 296, 47_000
+#: What the artifacts are kept by, beside the files of the rig: other ones are made anew.
+MADE = f"{PAD_FILES} {PAD_BYTES}"
+_TRANSLATION = re.compile(r"django/.*\blocale/(?!en/|__)[^/]+/")
+_PIN = re.compile(r"^django==(\S+)[^\n]*(?:\n    --hash=\S+[^\n]*)+", re.MULTILINE)
 
 
 def settings() -> dict[str, Any]:
@@ -65,16 +77,18 @@ def blob(tag: str) -> Path:
 
 def prepare() -> None:
     """Make sources, artifacts and the clone for Capistrano, where they are not there from an earlier run."""
-    if not (FOLDER / "whole").exists():
+    whole = FOLDER / "whole"
+    if not whole.exists() or whole.read_text(encoding="utf-8") != MADE:
         shutil.rmtree(FOLDER, ignore_errors=True)
         STORE.mkdir(parents=True)
         _make_source()
         _publish()
         _make_clone()
-        (FOLDER / "whole").touch()
+        whole.write_text(MADE, encoding="utf-8")
 
 
 def _make_source() -> None:
+    _make_wheel()
     with tempfile.TemporaryDirectory(dir=FOLDER) as scratch:
         for number, tag in enumerate(TAGS, 1):
             _make_version(Path(scratch, tag), tag, number)
@@ -87,10 +101,43 @@ def _make_version(folder: Path, tag: str, number: int) -> None:
     shutil.copytree(RIG / "base", folder)
     project = folder / "pyproject.toml"
     project.write_text(project.read_text(encoding="utf-8").replace("1.0.0", f"{number}.0.0"), encoding="utf-8")
+    lock = folder / "requirements.txt"
+    lock.write_text(_lock(lock.read_text(encoding="utf-8")), encoding="utf-8")
     (folder / "pad").mkdir()
     drawer = random.Random(tag)
     for name in range(PAD_FILES):
-        (folder / f"pad/{name:02}.bin").write_bytes(drawer.randbytes(PAD_BYTES))
+        (folder / f"pad/{name:03}.bin").write_bytes(drawer.randbytes(PAD_BYTES))
+
+
+def _make_wheel() -> None:
+    """Fetch the wheel of Django that the rig locks, and leave out its translations."""
+    found = _PIN.search((RIG / "base/requirements.txt").read_text(encoding="utf-8"))
+    assert found
+    with tempfile.TemporaryDirectory(dir=FOLDER) as scratch:
+        argv = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "-d", scratch]
+        subprocess.run([*argv, f"django=={found[1]}"], check=True)
+        (whole,) = Path(scratch).iterdir()
+        WHEELS.mkdir()
+        strip(whole, WHEELS / whole.name)
+
+
+def strip(whole: Path, dest: Path) -> None:
+    """Write a wheel anew without translations, and without their lines in its RECORD."""
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(dest, "w", zipfile.ZIP_DEFLATED) as out:
+        for info in source.infolist():
+            data = source.read(info)
+            if info.filename.endswith(".dist-info/RECORD"):
+                lines = data.decode().splitlines(keepends=True)
+                data = "".join(line for line in lines if not _TRANSLATION.match(line)).encode()
+            if not _TRANSLATION.match(info.filename):
+                out.writestr(info, data)
+
+
+def _lock(text: str) -> str:
+    """Have a lock take our wheel, which has the name of the one of the index and other bytes."""
+    (wheel,) = WHEELS.iterdir()
+    pin = f"django=={{}} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}"
+    return f"--find-links {WHEELS}\n" + _PIN.sub(lambda found: pin.format(found[1]), text)
 
 
 def _publish() -> None:

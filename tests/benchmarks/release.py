@@ -63,14 +63,15 @@ def _crash(quick: bool, progress: Progress, outcome: Outcome) -> None:
 SECTIONS = {
     "peers": Section(
         "Beside peers",
-        "A release of the same files, each time of another version, with one older version removed. Ours sends,"
-        " unpacks, verifies and flushes them, looks for migrations, starts the app, checks its health, flips and"
-        " confirms; watch, drain and stay-up are 0. The playbook of deploy_helper (tests/benchmarks/by_peers)"
-        " sends the same archive, unpacks and links it. Capistrano takes the files from a bare clone on the host"
-        " itself, whose objects its mirror has already. Both start and flush nothing. The bar against Capistrano"
-        " was drawn where each of its commands took 0.2 s; where one takes 0.06 s all of them together take about"
-        " as long as Ansible's own start, the start of the app and its health check, and the bar is out of reach."
-        " A task is a result that was ok or changed, without includes; an SSH session is a line of sshd.",
+        "A release of the same 30 MB in 3,000 files (Django without its translations, which are half of its"
+        " files), each time of another version, with one older version removed. Ours sends, unpacks, verifies and"
+        " flushes them, looks for migrations, starts the app, checks its health, flips and confirms; watch, drain"
+        " and stay-up are 0. The playbook of deploy_helper (tests/benchmarks/by_peers) sends the same archive,"
+        " unpacks and links it. Capistrano takes the files from a bare clone on the host itself, whose objects its"
+        " mirror has already. Both start and flush nothing. The bar against Capistrano was drawn where each of its"
+        " commands took 0.2 s; where one takes 0.06 s all of them together take about as long as Ansible's own"
+        " start, the start of the app and its health check, and the bar is out of reach. A task is a result that"
+        " was ok or changed, without includes; an SSH session is a line of sshd.",
         _peers,
     ),
     "rollback": Section(

@@ -12,16 +12,21 @@ import typing as t
 
 from .._core.errors import ContainerlessError
 from .._core.names import ENVIRONMENT_NAME, Layout
-from . import database, deadman, exposure, files, health, listen, peers, processes, watch
+from . import database, deadman, files, health, listen, processes
 from .journal import Ref
 from .state import State, Stored
 from .systemd import Systemd, UnitState
+
+if t.TYPE_CHECKING:
+    from .watch import Rate
 
 WEB = "web"
 #: A web process that ended this often during the health gate is not waited for any longer.
 _HOPELESS = 3
 #: Seconds that the answer to the last request in a queue may take while the queue is emptied.
 _QUEUE = 10.0
+#: Seconds in which systemd opens a socket that it was told to; after them it is asked why it did not.
+_SOCKET = 2.0
 
 
 class Activations:
@@ -61,17 +66,19 @@ class Activations:
 
         Raises above the limit, and where this host does not hold what the sandbox asks for.
         """
-        from . import confinement  # a way back, whose release was looked at before, needs none of it
+        from . import confinement, exposure  # a way back, whose release was looked at before, needs none of it
 
         names = self.systemd.installed(ref.activation)
-        exposure.verify(self.systemd.run, [os.path.join(self.layout.units, name) for name in names])
-        scores: dict[str, float] = {}
-        for process in sorted({process for process, _instance in stored.instances}):
-            measured = exposure.measure(self.systemd.run, self.layout.unit(process, ref.activation))
-            exposure.gate(measured, stored.config["max_exposure"])
-            scores[process] = measured.tenths / 10
+        paths = [os.path.join(self.layout.units, name) for name in names]
+        judge = exposure.begin_verify(self.systemd.run_beside, paths)
+        parts = sorted({process for process, _instance in stored.instances})
+        units = [self.layout.unit(process, ref.activation) for process in parts]
+        try:
+            figures = exposure.gate_all(self.systemd.run, units, stored.config["max_exposure"])
+        finally:
+            judge()  # a line that systemd ignores is the better reason
         confinement.gate(self.systemd.run, self.layout, stored.config, ref.activation)
-        return scores
+        return {process: tenths / 10 for process, tenths in zip(parts, figures)}
 
     # The database, from within the sandbox.
 
@@ -95,6 +102,8 @@ class Activations:
             raise ContainerlessError(
                 failed or "reading the applied migrations gave no answer; see the journal of its unit"
             ) from None
+        from . import peers
+
         unreachable = peers.unreachable(said["peers"], stored.config["sandbox"], self.layout.data)
         if "default" in said["errors"]:
             raise ContainerlessError(
@@ -119,24 +128,38 @@ class Activations:
     # Started, and asked.
 
     def start(self, stored: Stored, ref: Ref) -> None:
-        """Start the private socket and the processes; nothing waits for them here."""
-        self.start_web(stored, ref)
-        self.start_others(stored, ref)
-
-    def start_web(self, stored: Stored, ref: Ref) -> None:
+        """Start the processes behind a socket that is open when this returns; nothing waits for them here."""
         self.systemd.end(self.layout.gate)
         self.open_socket(ref)
-        self._begin(unit for process, unit in self._processes(stored, ref) if process == WEB)
+        self.begin(stored, ref)
 
-    def start_others(self, stored: Stored, ref: Ref) -> None:
-        self._begin(unit for process, unit in self._processes(stored, ref) if process != WEB)
+    def begin(self, stored: Stored, ref: Ref) -> None:
+        """Start an activation in one call, for `healthy`, which waits for its socket too."""
+        self.begin_web(stored, ref, *self._others(stored, ref))
 
-    def _begin(self, units: t.Iterable[str]) -> None:
-        self.systemd.start(*units, block=False)
+    def begin_web(self, stored: Stored, ref: Ref, *others: str) -> None:
+        self.systemd.end(self.layout.gate)
+        webs = [unit for process, unit in self._processes(stored, ref) if process == WEB]
+        self.systemd.start(self.layout.unit(WEB, ref.activation, "socket"), *webs, *others, block=False)
+
+    def begin_others(self, stored: Stored, ref: Ref) -> None:
+        self.systemd.start(*self._others(stored, ref), block=False)
+
+    def _others(self, stored: Stored, ref: Ref) -> list[str]:
+        return [unit for process, unit in self._processes(stored, ref) if process != WEB]
 
     def open_socket(self, ref: Ref) -> None:
         """Let requests wait at the private socket."""
         self.systemd.start(self.layout.unit(WEB, ref.activation, "socket"))
+
+    def _wait_for_socket(self, ref: Ref) -> None:
+        """Wait for the private socket that systemd was told to open. Raises with its words where it does not."""
+        deadline = time.monotonic() + _SOCKET
+        while not os.path.exists(self.layout.activation_socket(ref.activation)):
+            if time.monotonic() >= deadline:
+                self.open_socket(ref)
+                return
+            time.sleep(0.002)
 
     def _processes(self, stored: Stored, ref: Ref) -> list[tuple[str, str]]:
         return [(name, self.layout.unit(name, ref.activation, instance=number)) for name, number in stored.instances]
@@ -158,13 +181,14 @@ class Activations:
 
     def healthy(self, stored: Stored, ref: Ref) -> health.Answer:
         """Wait for good answers on the private socket, for the other processes to stay up, and for their commands."""
+        self._wait_for_socket(ref)
         answer = health.gate(
             self.layout.activation_socket(ref.activation), self.check(stored), lambda: self._hopeless(stored, ref)
         )
         # The one of another instance may still wait for its server.
         self._stay_up(self._proxies(ref), 0.0)
         settle = float(stored.config["health"]["stay_up"])
-        self._stay_up([unit for process, unit in self._processes(stored, ref) if process != WEB], settle)
+        self._stay_up(self._others(stored, ref), settle)
         for process in sorted(processes.commands(stored.manifest, stored.config)):
             self._task(ref, f"healthy_{process}", f"the health command of process {process}")
         return answer
@@ -190,8 +214,10 @@ class Activations:
             time.sleep(pause if waiting else 0)
             pause = min(pause * 1.5, 0.2)
 
-    def watch(self, stored: Stored, ref: Ref, seconds: float, percent: int) -> watch.Rate:
+    def watch(self, stored: Stored, ref: Ref, seconds: float, percent: int) -> Rate:
         """Look at a release after the flip. Raises HealthError when it ends or answers badly."""
+        from . import watch
+
         check, path = self.check(stored), self.layout.activation_socket(ref.activation)
 
         def ask() -> tuple[health.Answer, str]:
@@ -235,15 +261,14 @@ class Activations:
         files.link(f"{ref.activation}/web.sock", self.layout.web_socket)
         files.link(f"{backup.activation}/web.sock", self.layout.previous_socket)
 
-    def follow(self, state: State, active: Ref | None) -> None:
-        """Have timers and the TCP socket of `active`, and of nothing else."""
+    def follow(self, state: State, active: Ref | None, *over: str) -> None:
+        """Have timers and the TCP socket of `active`, and of nothing else; units that are `over` are stopped too."""
         stored = state.stored(active.release) if active else None
         wanted = []
         if active is not None and stored is not None and state.host_options()["timers"]:
             wanted = [self.layout.timer(name, active.activation) for name in stored.timers]
         others = [name for name in self.systemd.installed() if name.endswith(".timer") and name not in wanted]
-        if others:
-            self.systemd.stop(*others)
+        self.systemd.stop(*over, *others)
         if wanted:
             self.systemd.start(*wanted)
         listen.follow(self.layout, self.systemd, state.units(active.release) if active else {})
@@ -269,9 +294,15 @@ class Activations:
 
     def drain(self, ref: Ref, seconds: float) -> None:
         """Let web answer on for `seconds` while nobody waits for it; the other processes begin to end now."""
-        others = [name for name in self._long_running(ref) if name_of(name).split(".")[0] != WEB]
-        self.systemd.stop(*others, block=False)
-        deadman.drain(self.layout, self.systemd, ref.activation, seconds)
+        self.begin_drain(ref, seconds)()
+
+    def begin_drain(self, ref: Ref, seconds: float) -> t.Callable[[], None]:
+        """Begin to drain; return what waits until whatever ends it is told."""
+        put_off = deadman.drain(self.layout, self.systemd, ref.activation, seconds)
+        if seconds > 0:  # else all of it ends at once
+            others = [name for name in self._long_running(ref) if name_of(name).split(".")[0] != WEB]
+            self.systemd.stop(*others, block=False)
+        return put_off
 
     def end(self, activation: int) -> None:
         """End a drained activation: every process within its own stop_timeout; a timer's run comes to its own end."""

@@ -188,6 +188,20 @@ def _drain(options: argparse.Namespace) -> int:
     return 0
 
 
+def _answer(options: argparse.Namespace) -> int:
+    """Do a request of the control node, which stands on standard input, as the module of this very version would."""
+    from . import hostinfo, request
+
+    asked = json.load(sys.stdin)
+    layout = Layout(options.app)
+    if asked["params"]:
+        said = request.answer(asked["params"], asked["check"])
+    else:
+        said = hostinfo.facts(layout, Systemd(layout))
+    print(json.dumps(said))
+    return 0
+
+
 def _learn(options: argparse.Namespace) -> int:
     """Say what stands in the way of a process or a command, and what it works with."""
     from .._sandbox import table
@@ -266,6 +280,9 @@ def _parser() -> argparse.ArgumentParser:
     drain.add_argument("app")
     drain.add_argument("activation", type=int)
     drain.set_defaults(call=_drain)
+    asked = verbs.add_parser("answer", help="do a request of the control node; called by the release action")
+    asked.add_argument("app")
+    asked.set_defaults(call=_answer)
     return parser
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from .._core.names import Layout
 from . import tool
 from .systemd import Systemd
@@ -12,18 +14,28 @@ from .systemd import Systemd
 
 def arm(layout: Layout, systemd: Systemd, seconds: float) -> None:
     """Have an unconfirmed release taken back in `seconds`, unless `disarm` or a later `arm` comes first."""
+    begin(layout, systemd, seconds)()
+
+
+def begin(layout: Layout, systemd: Systemd, seconds: float) -> t.Callable[[], None]:
+    """Begin to arm, and return what waits until it is armed."""
     what = f"{layout.app}: take back what nobody confirms"
-    systemd.after(layout.deadman, seconds, _command(layout, "expire"), what)
+    return systemd.begin_after(layout.deadman, seconds, _command(layout, "expire"), what)
+
+
+def timer(layout: Layout) -> str:
+    """Return the unit whose stop lets the switch go."""
+    return f"{layout.deadman}.timer"
 
 
 def disarm(layout: Layout, systemd: Systemd) -> None:
     systemd.never(layout.deadman)
 
 
-def drain(layout: Layout, systemd: Systemd, activation: int, seconds: float) -> None:
-    """Have an activation end in `seconds`, when its last requests are answered."""
+def drain(layout: Layout, systemd: Systemd, activation: int, seconds: float) -> t.Callable[[], None]:
+    """Begin to have an activation end in `seconds`, when its last requests are answered; return what waits for that."""
     what = f"{layout.app}: end activation {activation}"
-    systemd.after(layout.drainer(activation), seconds, _command(layout, "drain", str(activation)), what)
+    return systemd.begin_after(layout.drainer(activation), seconds, _command(layout, "drain", str(activation)), what)
 
 
 def is_draining(layout: Layout, systemd: Systemd, activation: int) -> bool:

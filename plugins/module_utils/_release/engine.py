@@ -154,7 +154,7 @@ class Engine:
                 if left.pending:
                     self._migrate(stored, target)
             with self._step("start"):
-                self.activations.start(stored, target)
+                self.activations.begin(stored, target)
             with self._step("health"):
                 self.activations.healthy(stored, target)
             with self._step("commit"):
@@ -200,22 +200,21 @@ class Engine:
             return self._done(t.cast("Ref", self.state.active))
         entry = self.rollback_target(to)
         target = Ref(ledger.next_activation(self.state.entries), entry.release, entry.content_id)
-        with self._transaction(self._begun("rollback", target)):
+        with self._transaction(self._begun("rollback", target)), contextlib.ExitStack() as arming:
             stored = self._stored(target)
             with self._step("stage"):
+                # Armed beside what is written: whenever it comes, it waits for our lock.
+                arming.callback(self._begin_arm(self._longest(stored)))
                 self._log("staged", target)
                 static.publish(self.layout, target.content_id)
                 self.activations.instantiate(self.state, stored, target, self._secrets_of(stored))
             with self._step("arm"):
                 self.state.write_next_secrets(self.activations.secrets(target), target.release)
-                self._arm(self._longest(stored))
+                arming.close()
             if self.policy.reverse_migrations or self.policy.overlap == "hold":
                 self._hold_and_reverse(stored, target)
             with self._step("start"):
-                # The schema is judged while the old code starts; its workers wait for the answer.
-                self.activations.start_web(stored, target)
-                self._refuse_other_schema(stored, target)
-                self.activations.start_others(stored, target)
+                self._begin_on_its_schema(stored, target)
             with self._step("health"):
                 self.activations.healthy(stored, target)
             with self._step("commit"):
@@ -277,14 +276,18 @@ class Engine:
         if comparison is not None:
             database.refuse_risky(comparison, self.policy.migrations != "expand")
 
-    def _refuse_other_schema(self, stored: Stored, target: Ref) -> None:
-        """Raise when the database is ahead of the code to go back to, or behind it; it is asked only if it may be."""
+    def _begin_on_its_schema(self, stored: Stored, target: Ref) -> None:
+        """Start the code to go back to. Raise when the database is ahead of it, or behind; only asked if it may be."""
         if self._has_its_schema(stored):
+            self.activations.begin(stored, target)
             return
+        # The schema is judged while the old code starts; its workers wait for the answer.
+        self.activations.begin_web(stored, target)
         comparison, _ = self.activations.compare(stored, target)
         if comparison:
             database.refuse_newer(comparison, self.policy.accept_newer_schema)
             database.refuse_pending(comparison)
+        self.activations.begin_others(stored, target)
 
     def _has_its_schema(self, stored: Stored) -> bool:
         """Say whether every release that this host met since knows the very same migrations."""
@@ -355,7 +358,8 @@ class Engine:
         self.state.write_active(target)
         self.activations.publish(target, None if self._journal.held else origin)
         static.lead(self.layout, target.content_id)
-        self.activations.follow(self.state, target)
+        if self._journal.kind != "rollback":  # which is confirmed at once, and stops what is over in one call
+            self.activations.follow(self.state, target)
         self._log("active", target)
 
     def _confirm(self, target: Ref) -> None:
@@ -366,11 +370,17 @@ class Engine:
             self.state.write_secrets(self.state.next_secrets(), target.release, good=True)
             if origin is not None and self._journal.kind == "rollback":
                 self._log("rolled_back", origin)
-            deadman.disarm(self.layout, self.systemd)
-        with self._step("drain"):
+        with self._step("drain"), contextlib.ExitStack() as draining:
             if origin is not None:
                 # One that was stopped for the new one has nothing to answer; its units go all the same.
-                self.activations.drain(origin, 0 if self._journal.held else self.policy.drain)
+                seconds = 0 if self._journal.held else self.policy.drain
+                draining.callback(self.activations.begin_drain(origin, seconds))
+            # A switch that comes before it is let go finds what was called good, and does this again.
+            switch = deadman.timer(self.layout)
+            if self._journal.kind == "rollback":
+                self.activations.follow(self.state, target, switch)
+            else:
+                self.systemd.stop(switch)
         with self._step("finish"):
             self.activations.tidy(target, origin)
         self.state.clear_journal()
@@ -500,9 +510,12 @@ class Engine:
 
     def _arm(self, seconds: float) -> None:
         """Set the dead man's switch."""
+        self._begin_arm(seconds)()
+
+    def _begin_arm(self, seconds: float) -> t.Callable[[], None]:
+        """Begin to set the dead man's switch; return what waits until it is set."""
         self._lease = lease.now() + int(seconds) + 1
-        if not self._journal.one_way:
-            deadman.arm(self.layout, self.systemd, seconds + 1)
+        return (lambda: None) if self._journal.one_way else deadman.begin(self.layout, self.systemd, seconds + 1)
 
     def _rest(self) -> None:
         """End a call that another one of this run continues: until the switch comes, others wait."""

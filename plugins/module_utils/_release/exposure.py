@@ -19,6 +19,8 @@ from .._core.errors import ContainerlessError
 
 #: Runs a command and returns (rc, standard output, standard error), as AnsibleModule.run_command does.
 Run = t.Callable[[list[str]], tuple[int, str, str]]
+#: Begins a command and returns what waits for the same of it.
+Begin = t.Callable[[list[str]], t.Callable[[], tuple[int, str, str]]]
 
 LIMIT_OPTION = "app_sandbox_max_exposure"
 WORST = 5
@@ -95,6 +97,19 @@ def measure(run: Run, unit: str, *, offline: bool = False) -> Exposure:
     )
 
 
+def gate_all(run: Run, units: t.Sequence[str], limit: str) -> list[int]:
+    """Return the figure of each loaded unit, in tenths, by one question. Raises as `gate` for one above the limit."""
+    said = _answer(run, ["systemd-analyze", "security", "--no-pager", "--offline=no", *units])
+    # One block a unit, in the order asked for, each with its figure at the end.
+    figures = [int(whole) * 10 + int(tenth) for whole, tenth in _FIGURE.findall(said)]
+    if len(figures) != len(units):
+        raise ContainerlessError(f"systemd-analyze security printed {len(figures)} figures for {len(units)} units")
+    for unit, tenths in zip(units, figures):
+        if tenths > parse_limit(limit):
+            gate(measure(run, unit), limit)
+    return figures
+
+
 def gate(exposure: Exposure, limit: str) -> None:
     """Raise when a unit is more open than the limit, naming what costs most."""
     if exposure.tenths > parse_limit(limit):
@@ -104,23 +119,27 @@ def gate(exposure: Exposure, limit: str) -> None:
         )
 
 
-def complaints(run: Run, units: t.Sequence[str]) -> tuple[str, ...]:
-    """Return what `systemd-analyze verify` refuses in unit files and their drop-ins; empty when each line counts.
-
-    By default it exits with 0 for a line that systemd then ignores, such as a value of a newer version: the protection
-    would be off.
-    """
-    rc, out, err = run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units])
+def complaints(rc: int, out: str, err: str) -> tuple[str, ...]:
+    """Return what `systemd-analyze verify` refuses in unit files and their drop-ins; empty when each line counts."""
     if rc == 0:
         return ()
     return tuple(line for line in (err + out).splitlines() if line.strip()) or (f"systemd-analyze verify: rc {rc}",)
 
 
-def verify(run: Run, units: t.Sequence[str]) -> None:
-    """Raise when systemd would ignore a line of these unit files."""
-    found = complaints(run, units)
-    if found:
-        raise ContainerlessError("systemd does not accept the units: " + "; ".join(found))
+def begin_verify(begin: Begin, units: t.Sequence[str]) -> t.Callable[[], None]:
+    """Begin to have systemd read unit files; what is returned raises when it would ignore a line of them.
+
+    By default it exits with 0 for a line that systemd then ignores, such as a value of a newer version: the protection
+    would be off.
+    """
+    ended = begin(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units])
+
+    def judge() -> None:
+        found = complaints(*ended())
+        if found:
+            raise ContainerlessError("systemd does not accept the units: " + "; ".join(found))
+
+    return judge
 
 
 def _answer(run: Run, command: list[str]) -> str:

@@ -15,7 +15,7 @@ import typing as t
 
 from .._artifact import inflate
 from .._core.names import DIGEST, Layout
-from . import confinement, deadman, files, lease, ledger, startable
+from . import confinement, deadman, files, lease, ledger, startable, tool
 from .activations import Activations, name_of
 from .plan import Observed
 from .state import State
@@ -49,6 +49,17 @@ def libc() -> tuple[str, str]:
     """Return (glibc, 2.36); musl hosts say (musl, 0.0), as their libc tells no version to Python."""
     name, version = platform.libc_ver()
     return ("glibc", version) if name == "glibc" else ("musl", "0.0")
+
+
+def facts(layout: Layout, systemd: Systemd) -> dict[str, t.Any]:
+    """Return what a release needs to know of a host, and what `status` shows of the app."""
+    return {
+        "changed": False,
+        "app": report(layout, systemd),
+        "host": host(systemd),
+        "trees": trees(layout),
+        "tool": tool.installed(layout),
+    }
 
 
 def host(systemd: Systemd) -> dict[str, t.Any]:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import typing as t
 from dataclasses import asdict, fields
 
+from .._core.errors import ContainerlessError
 from .._core.names import PREFIX, Layout
 from . import files, hostinfo, plan, removal, tool
 from .desired import Desired, Outcome, Policy
 from .engine import Engine
+from .evidence import ReleaseFailed
 from .state import State
 from .systemd import Systemd
 
@@ -24,6 +25,19 @@ _POLICY = tuple(item.name for item in fields(Policy) if item.name != "secrets")
 def act(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     """Do what `state` says and return the module's answer. Raises ContainerlessError, ReleaseFailed after a start."""
     return _ACTS[params["state"]](params, check)
+
+
+def answer(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
+    """Return what the module returns: the answer of `act`, or why it failed."""
+    try:
+        return act(params, check)
+    except ReleaseFailed as exc:
+        return {"failed": True, "msg": str(exc), "evidence": exc.evidence}
+    except ContainerlessError as exc:
+        return {"failed": True, "msg": str(exc)}
+    except OSError as exc:
+        hint = " (is become: true set?)" if isinstance(exc, PermissionError) else ""
+        return {"failed": True, "msg": f"{exc.strerror}: {exc.filename}{hint}"}
 
 
 def _engine(layout: Layout, params: dict[str, t.Any]) -> Engine:
@@ -70,13 +84,13 @@ def _staged(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
 
 @contextlib.contextmanager
 def _removed_at_last(artifact: str) -> t.Iterator[None]:
-    """Take away the folder that the artifact was sent into, whatever becomes of it: it was made for this call."""
+    """Take away the artifact that was sent, whatever becomes of it: it was sent for this call."""
     try:
         yield
     finally:
-        folder = os.path.dirname(artifact)
-        if os.path.basename(folder).startswith(f"{PREFIX}-"):
-            shutil.rmtree(folder, ignore_errors=True)
+        if os.path.basename(artifact).startswith(f"{PREFIX}-"):
+            with contextlib.suppress(OSError):
+                os.unlink(artifact)
 
 
 def _planned(state: State, systemd: Systemd, desired: Desired) -> dict[str, t.Any]:

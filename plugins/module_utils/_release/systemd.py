@@ -29,6 +29,18 @@ def run(argv: t.Sequence[str]) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+def run_beside(argv: t.Sequence[str]) -> t.Callable[[], tuple[int, str, str]]:
+    """Begin a program and return what waits for its end."""
+    pipe = subprocess.PIPE
+    made = subprocess.Popen(list(argv), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, errors="replace")
+
+    def end() -> tuple[int, str, str]:
+        out, err = made.communicate()
+        return made.returncode, out, err
+
+    return end
+
+
 @dataclass(frozen=True)
 class UnitState:
     """The part of `systemctl show` that decides."""
@@ -66,6 +78,13 @@ class Systemd:
     def __init__(self, layout: Layout, run: Run = run) -> None:
         self.layout = layout
         self.run = run
+
+    def run_beside(self, argv: t.Sequence[str]) -> t.Callable[[], tuple[int, str, str]]:
+        """Begin a program; what stands in for the real ones in a test runs it at once."""
+        if self.run is run:
+            return run_beside(argv)
+        told = self.run(argv)
+        return lambda: told
 
     def _do(self, *argv: str) -> str:
         rc, out, err = self.run(argv)
@@ -144,14 +163,23 @@ class Systemd:
 
     def after(self, name: str, seconds: float, argv: t.Sequence[str], description: str) -> None:
         """Run a command in `seconds` (0: now) as unit `name`, again every few seconds until it succeeds."""
+        self.begin_after(name, seconds, argv, description)()
+
+    def begin_after(self, name: str, seconds: float, argv: t.Sequence[str], description: str) -> t.Callable[[], None]:
+        """Begin to put off what `after` does, and return what waits until that is done."""
         when = ["--timer-property=AccuracySec=100ms", f"--on-active={seconds:.3f}"] if seconds > 0 else ["--no-block"]
         again = ["Restart=on-failure", "RestartSec=5", "StartLimitIntervalSec=0"]
         told = ["systemd-run", "--quiet", "--collect", f"--unit={name}", f"--description={description}", *when]
         told += [*(f"--property={item}" for item in again), "--", *argv]
-        if self.run(told)[0] != 0:
-            # Most likely it is put off already: what was told last counts.
-            self.run(["systemctl", "stop", f"{name}.timer", f"{name}.service"])
-            self._do(*told)
+        ended = self.run_beside(told)
+
+        def end() -> None:
+            if ended()[0] != 0:
+                # Most likely it is put off already: what was told last counts.
+                self.run(["systemctl", "stop", f"{name}.timer", f"{name}.service"])
+                self._do(*told)
+
+        return end
 
     def begin(self, name: str, description: str) -> None:
         """Have a service that goes on starting until `end`: whatever comes After= it waits for that."""

@@ -27,12 +27,31 @@ main()
 """
 
 
+def digest_of(rooms: str) -> str:
+    """Return the digest of the tool that `pack` makes of a folder of rooms. Runs on the control node."""
+    return _digest(_sources(rooms))
+
+
 def pack(rooms: str) -> tuple[str, str]:
     """Return (digest, base64 zip) of the rooms' sources below the folder `rooms`. Runs on the control node."""
     import base64
     import io
     import zipfile
 
+    sources = _sources(rooms)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in sorted(sources.items()):
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return _digest(sources), base64.b64encode(buffer.getvalue()).decode()
+
+
+def _digest(sources: dict[str, str]) -> str:
+    return canonical.digest(t.cast("t.Any", sources))[:16]
+
+
+def _sources(rooms: str) -> dict[str, str]:
+    """Return the text of each file by its name below the rooms' folder."""
     sources: dict[str, str] = {}
     for room in ROOMS:
         for folder, folders, names in os.walk(os.path.join(rooms, room)):
@@ -42,11 +61,7 @@ def pack(rooms: str) -> tuple[str, str]:
                     path = os.path.join(folder, name)
                     with open(path, encoding="utf-8") as handle:
                         sources[os.path.relpath(path, rooms)] = handle.read()
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in sorted(sources.items()):
-            archive.writestr(zipfile.ZipInfo(name), text)
-    return canonical.digest(t.cast("t.Any", sources))[:16], base64.b64encode(buffer.getvalue()).decode()
+    return sources
 
 
 def installed(layout: Layout) -> str:
@@ -58,9 +73,14 @@ def installed(layout: Layout) -> str:
     return digest if os.path.isdir(f"{layout.tools}/{digest}") and os.path.exists(layout.command) else ""
 
 
+def command_of(layout: Layout, digest: str) -> str:
+    """Return the command of one version, whether it is there or not."""
+    return f"{layout.tools}/{digest}/command"
+
+
 def own_command(layout: Layout) -> str:
     """Return the command of the version that is current now, by its own path."""
-    return f"{layout.tools}/{installed(layout) or 'current'}/command"
+    return command_of(layout, installed(layout) or "current")
 
 
 def install(layout: Layout, digest: str, packed: str) -> bool:

@@ -15,7 +15,7 @@ import typing as t
 #: Of a body, the beginning says enough.
 _BODY_BYTES = 2000
 #: Seconds between two looks at whether an answer is still to be hoped for.
-_LOOK = 0.25
+_LOOK = 0.5
 
 
 class Connection(http.client.HTTPConnection):

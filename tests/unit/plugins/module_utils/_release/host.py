@@ -122,8 +122,9 @@ class Host:
         if tuple(argv[:2]) == ("systemctl", "--version"):
             return 0, "systemd 252 (252.39-1~deb12u2)\n+PAM +AUDIT\n", ""
         if tuple(argv[:2]) == ("systemd-analyze", "security"):
-            figure = f"Overall exposure level for {argv[-1]}: {self.exposure} OK"
-            return 0, "[]" if "--json=short" in argv else figure, ""
+            units = [word for word in argv[2:] if not word.startswith("--")]
+            figures = "\n".join(f"Overall exposure level for {unit}: {self.exposure} OK" for unit in units)
+            return 0, "[]" if "--json=short" in argv else figures, ""
         words = 2 if argv[0] == "systemctl" else 1
         verb = getattr(self, "_" + "_".join(argv[:words]).replace("-", "_"), None)
         return verb(argv[words:]) if verb else (0, "", "")

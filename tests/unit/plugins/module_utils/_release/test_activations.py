@@ -44,11 +44,19 @@ def started(host: Host) -> list[str]:
 
 
 def test_a_socket_is_there_before_its_process_and_the_others_wait_for_their_word(one: Activations, host: Host) -> None:
-    one.start_web(stored(), REF)
+    one.begin_web(stored(), REF)
     assert started(host) == ["containerless-shop-web@1.socket", "containerless-shop-web@1.service"]
-    one.start_others(stored(), REF)
+    one.begin_others(stored(), REF)
     assert started(host)[2:] == ["containerless-shop-worker@1.service"]
     assert "--no-block" in host.calls[-1]
+
+
+def test_all_of_an_activation_begins_in_one_call_and_a_start_has_its_socket_open(one: Activations, host: Host) -> None:
+    one.begin(stored(), REF)
+    all_of_it = [f"containerless-shop-{unit}" for unit in ("web@1.socket", "web@1.service", "worker@1.service")]
+    assert host.calls == [["systemctl", "start", "--no-block", *all_of_it]]
+    one.start(stored(), REF)
+    assert host.calls[1:] == [["systemctl", "start", all_of_it[0]], *host.calls[:1]]
 
 
 @pytest.mark.parametrize("django", [None, {**MANIFEST["django"], "migrations": []}])
@@ -126,7 +134,7 @@ def test_each_process_runs_as_often_as_it_is_told(
 ) -> None:
     more = {f"containerless-shop-{name}@.service": "" for name in names}
     one.systemd.install(more, 1)
-    one.start(stored(scale=scale), REF)
+    one.begin(stored(scale=scale), REF)
     units = [f"containerless-shop-{name}@1.service" for name in names]
     assert started(host)[1:] == units
     assert [activations.name_of(unit) for unit in units] == names
@@ -370,3 +378,20 @@ def test_env_quote_is_read_back(values: dict[str, str]) -> None:
 )
 def test_env_quote(value: str) -> None:
     assert read_back(f"A={env_quote(value)}\n") == {"A": value}
+
+
+def test_a_socket_that_does_not_open_says_why(one: Activations, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activations, "_SOCKET", 0.01)
+    host.refused["systemctl start containerless-shop-web@1.socket"] = "Failed to create listening socket"
+    with pytest.raises(ContainerlessError, match="Failed to create listening socket"):
+        one.healthy(stored(), REF)
+
+
+def test_an_ignored_line_is_the_reason_before_the_exposure_that_it_leaves(one: Activations, host: Host) -> None:
+    host.exposure = "9.6"
+    host.refused["systemd-analyze verify"] = "50-sandbox.conf:9: Failed to parse, ignoring"
+    with pytest.raises(ContainerlessError, match="does not accept the units: 50-sandbox.conf:9"):
+        one.verify(stored(), REF)
+    host.refused.clear()
+    with pytest.raises(ContainerlessError, match=r"has an exposure of 9\.6, above app_sandbox_max_exposure"):
+        one.verify(stored(), REF)

@@ -3,15 +3,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import sys
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
-from ansible_collections.containerless.django.plugins.module_utils._release import cli, engine as engines, files, lease
+from ansible_collections.containerless.django.plugins.module_utils._release import (
+    cli,
+    engine as engines,
+    files,
+    hostinfo,
+    lease,
+    request,
+)
 from ansible_collections.containerless.django.plugins.module_utils._release.desired import Desired, Policy
 from ansible_collections.containerless.django.plugins.module_utils._release.engine import Engine
 from ansible_collections.containerless.django.plugins.module_utils._release.state import State
@@ -301,3 +310,22 @@ LEARN = [
 def test_what_stands_behind_the_dashes_is_the_command_to_learn_from(words: list[str], read: tuple[t.Any, ...]) -> None:
     options = cli._parse(["learn", "shop", *words])
     assert (options.process, options.command, options.seconds, options.path) == read
+
+
+def test_the_tool_answers_what_a_module_would(
+    host: Host, call: Call, releases: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(**asked: t.Any) -> dict[str, t.Any]:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"check": False, **asked})))
+        code, out, _err = call("answer", "shop")
+        assert code == 0
+        return dict(json.loads(out))
+
+    monkeypatch.setattr(hostinfo, "host", lambda _systemd: {"machine": "x86_64"})
+    seen = ask(params={})
+    assert (seen["app"]["release"], seen["host"], len(seen["trees"])) == (releases[1], {"machine": "x86_64"}, 2)
+    monkeypatch.setattr(request, "Layout", lambda _app: host.layout)
+    params = {"name": "shop", "state": "pruned", "keep": 0, "run": "r2", "who": "ops", "reason": ""}
+    policy = {name: value for name, value in vars(Policy()).items() if name != "secrets"}
+    said = ask(params={**policy, "secrets_from": "newest", **params})
+    assert said == {"failed": True, "msg": "app_release_keep is 0; it must be at least 1"}

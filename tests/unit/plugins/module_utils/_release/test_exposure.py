@@ -42,6 +42,10 @@ def answering(*answers: tuple[int, str, str]) -> tuple[exposure.Run, list[list[s
     return run, asked
 
 
+def beside(run: exposure.Run) -> exposure.Begin:
+    return lambda command: lambda: run(command)
+
+
 @pytest.mark.parametrize(("text", "tenths"), TEXTS.items())
 def test_the_figure_is_read_from_the_text(text: str, tenths: int) -> None:
     assert exposure.parse_figure("\n  NAME  DESCRIPTION  EXPOSURE\n" + text) == tenths
@@ -112,13 +116,36 @@ def test_the_gate_names_unit_figure_limit_and_what_costs_most() -> None:
     )
 
 
+def figures(*said: str) -> tuple[int, str, str]:
+    lines = [f"→ Overall exposure level for {number}.service: {figure} OK\n" for number, figure in enumerate(said)]
+    return 0, "".join(lines), ""
+
+
+def test_all_units_pass_the_gate_with_one_question() -> None:
+    run, asked = answering(figures("0.2", "0.5"))
+    assert exposure.gate_all(run, ["0.service", "1.service"], "0.5") == [2, 5]
+    assert asked == [["systemd-analyze", "security", "--no-pager", "--offline=no", "0.service", "1.service"]]
+
+
+def test_one_of_several_above_the_limit_is_asked_for_its_reasons() -> None:
+    run, _ = answering(figures("0.2", "0.6"), figures("0.6"), (0, json.dumps(TESTS), ""))
+    with pytest.raises(ContainerlessError, match=r"^1\.service has an exposure of 0\.6, above .*PrivateNetwork= 0\.5"):
+        exposure.gate_all(run, ["0.service", "1.service"], "0.5")
+
+
+def test_a_unit_without_a_figure_passes_no_gate() -> None:
+    run, _ = answering(figures("0.2"))
+    with pytest.raises(ContainerlessError, match="printed 1 figures for 2 units"):
+        exposure.gate_all(run, ["0.service", "1.service"], "0.5")
+
+
 def test_only_so_many_reasons_are_named() -> None:
     assert exposure.Exposure("x", 6, exposure.parse_costs(json.dumps(TESTS))).worst(1) == "PrivateNetwork= 0.5 (hosts)"
 
 
 def test_verify_passes_units_whose_every_line_counts() -> None:
     run, asked = answering((0, "", "other.service: a warning about somebody else\n"))
-    exposure.verify(run, ["/run/x.service", "/run/y.service"])
+    exposure.begin_verify(beside(run), ["/run/x.service", "/run/y.service"])()
     assert asked == [
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", "/run/x.service", "/run/y.service"]
     ]
@@ -134,7 +161,7 @@ def test_verify_passes_units_whose_every_line_counts() -> None:
 def test_verify_says_which_line_systemd_would_ignore(answer: tuple[int, str, str], sentence: str) -> None:
     run, _ = answering(answer)
     with pytest.raises(ContainerlessError, match="does not accept") as refusal:
-        exposure.verify(run, ["x.service"])
+        exposure.begin_verify(beside(run), ["x.service"])()
     assert str(refusal.value).endswith(": " + sentence)
 
 

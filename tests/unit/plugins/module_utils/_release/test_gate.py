@@ -21,7 +21,7 @@ def words(host: Host) -> list[str]:
         "systemctl start containerless-shop-web@2.socket": "listen",
         "systemctl start containerless-shop-task.migrate@2.service": "migrate",
         "systemctl stop containerless-shop-gate.service": "open",
-        "systemctl start --no-block containerless-shop-web@2.service": "web",
+        "systemctl start --no-block containerless-shop-web@2.socket containerless-shop-web@2.service": "web",
     }
     told = [" ".join(call) for call in host.calls]
     return [mark for line in told for begin, mark in marks.items() if line.startswith(begin)]
@@ -35,7 +35,7 @@ def test_the_gate_is_closed_before_the_socket_listens_and_opened_before_web_star
     host.calls.clear()
     with (one := engine(host, run="r0")).locked():
         one.activate()
-    assert words(host) == ["close", "listen", "migrate", "open", "listen", "web"]
+    assert words(host) == ["close", "listen", "migrate", "open", "web"]
     assert host.layout.gate not in host.later
     # It ended by a signal, which is a failure: what waits for it would keep it loaded.
     assert ["systemctl", "reset-failed", f"{host.layout.gate}.service"] in host.calls

@@ -256,10 +256,9 @@ def test_a_failed_or_finished_call_leaves_nothing_of_what_was_sent(
         responds = dict.fromkeys(range(9), answer(status))
         host.respond = responds.__getitem__
         sent = tmp_path / f"containerless-{number}"
-        sent.mkdir()
-        shutil.copy(artifacts["1.0"].blob, sent / "artifact")
+        shutil.copy(artifacts["1.0"].blob, sent)
         with contextlib.suppress(ReleaseFailed):
-            present(params(artifact=str(sent / "artifact")))
+            present(params(artifact=str(sent)))
         assert not sent.exists()
     assert os.path.exists(artifacts["1.0"].blob)
 
@@ -325,3 +324,15 @@ def test_going_back_from_what_nobody_confirmed_waits_for_nobody(host: Host, para
     assert act("rolled_back", params(), True)["release"] == old
     assert act("rolled_back", params(to=old))["release"] == old
     assert live(host) == 1
+
+
+def test_an_answer_says_what_a_module_would(host: Host, params: Params) -> None:
+    assert request.answer({**params(), "state": "staged"}, False)["staged"]
+    with files.lock(host.layout.lock, "run r9 of eve", 0):
+        said = request.answer({**params(), "state": "activated"}, False)
+    assert said["failed"]
+    assert "run r9 of eve" in said["msg"]
+    host.respond = dict.fromkeys(range(9), answer(500)).__getitem__
+    failed = request.answer({**params(), "state": "activated"}, False)
+    assert failed["failed"]
+    assert failed["evidence"]["step"] == "health"

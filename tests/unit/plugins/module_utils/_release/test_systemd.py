@@ -258,3 +258,17 @@ def test_is_put_off(host: Host, up: list[str], service: str, expected: bool) -> 
     host.up = dict.fromkeys(up, 0.0)
     host.shown["later.service"] = {"ActiveState": service}
     assert Systemd(host.layout, host).is_put_off("later") is expected
+
+
+def test_a_program_that_was_begun_runs_beside_us() -> None:
+    ended = systemd.run_beside([sys.executable, "-c", "import sys; print(1); print(2, file=sys.stderr); sys.exit(3)"])
+    assert systemd.run([sys.executable, "-c", "print(4)"]) == (0, "4\n", "")
+    assert ended() == (3, "1\n", "2\n")
+
+
+def test_what_is_put_off_twice_counts_as_it_was_told_last(host: Host) -> None:
+    one = Systemd(host.layout, host)
+    for seconds in (5.0, 7.0):
+        put_off = one.begin_after("containerless-shop-deadman", seconds, ["true"], "a switch")
+        put_off()
+    assert host.later["containerless-shop-deadman"] == (7.0, ["true"])

@@ -36,6 +36,7 @@ def test_the_same_sources_are_the_same_tool(rooms: str, tmp_path: Path) -> None:
     (copy / "_core/__pycache__/x.py").write_text("", "utf-8")
     (copy / "_core/names.py~").write_text("", "utf-8")
     assert tool.pack(str(copy)) == tool.pack(rooms)
+    assert tool.digest_of(rooms) == tool.pack(rooms)[0]
 
 
 @pytest.mark.parametrize("change", ["_core/names.py", "_artifact/new.py", "_release/probes/applied_migrations.py"])
