@@ -8,6 +8,7 @@ One part leaves out the lines of the sandbox one at a time, and has each alone: 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import platform
 import sys
@@ -110,8 +111,10 @@ def ablate(rig: Rig) -> tuple[list[Row], str]:
     rig.release("v1").check()
     suite = Suite(rig.hosts[0])
     text = suite.texts()[1]
-    found = ablation.ablate(text, suite.under, lambda part: print(f"{ABLATION}: {part}", flush=True))
+    under = functools.cache(suite.under)
+    found = ablation.ablate(text, under, lambda part: print(f"{ABLATION}: {part}", flush=True))
     known = [part.name for part in ablation.parts(text)]
+    unable = [part.name for part in ablation.parts(text) if not under(part.without(text))]
     helping = {name for stops in found.values() for name in stops.needed | stops.alone}
     unexplained = [name for name, stops in found.items() if not stops.needed | stops.alone]
     for name in unexplained:
@@ -119,6 +122,7 @@ def ablate(rig: Rig) -> tuple[list[Row], str]:
     lines = ["| attempt | gets through without | stopped by it alone |", "| --- | --- | --- |"]
     lines += [f"| {' | '.join(row)} |" for row in ablation.rows(found)]
     idle = sorted(set(known) - helping)
+    lines += ["", f"Nothing can run without: {', '.join(f'`{name}`' for name in unable) or 'nothing'}."]
     lines += ["", f"In the way of none of these attempts: {', '.join(f'`{name}`' for name in idle)}."]
     table = [
         Row("attempts that no line is in the way of", len(found), len(unexplained)),

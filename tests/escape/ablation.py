@@ -21,7 +21,7 @@ LEFT_OUT = re.compile(
 _ASSIGNMENT = re.compile(r"^([A-Za-z]+)=(.*)$")
 _USR = "BindReadOnlyPaths=/usr "
 
-#: {attempt: "allowed" or what refused it}, under these lines of a drop-in
+#: {attempt: "allowed" or what refused it}, under these lines of a drop-in; empty where nothing can run under them
 Try = Callable[[str], Mapping[str, str]]
 
 
@@ -77,16 +77,19 @@ def alone(text: str, part: Part) -> str:
 
 
 def ablate(text: str, attempt: Try, say: Callable[[str], None] = lambda _text: None) -> dict[str, Stops]:
-    """Return what stops each attempt that gets through when no part is there."""
+    """Return what stops each attempt that gets through when no part is there.
+
+    A drop-in under which nothing can run says nothing about attempts.
+    """
     bare = attempt(base(text))
     found = {name: Stops() for name, outcome in bare.items() if outcome == "allowed"}
     for part in parts(text):
         say(part.name)
         without, only = attempt(part.without(text)), attempt(alone(text, part))
         for name, stops in found.items():
-            if without[name] == "allowed":
+            if without.get(name) == "allowed":
                 stops.needed.add(part.name)
-            if only[name] != "allowed":
+            if only.get(name, "allowed") != "allowed":
                 stops.alone.add(part.name)
     return found
 

@@ -70,6 +70,16 @@ def test_what_nothing_but_the_base_stops_is_no_attempt_of_the_table() -> None:
     assert ablation.rows(found)[1] == ("read: /home", "", "`ProtectHome`, `SystemCallFilter`")
 
 
+def test_a_drop_in_under_which_nothing_runs_stops_nothing_and_lets_nothing_through() -> None:
+    def attempt(text: str) -> dict[str, str]:
+        if "ProtectHome=yes" not in text and "~kcmp" in text:
+            return {}  # without ProtectHome, and with the filter alone
+        return {"kcmp": "EPERM" if "~kcmp" in text else "allowed"}
+
+    found = ablation.ablate(TEXT, attempt)
+    assert (found["kcmp"].needed, found["kcmp"].alone) == ({"SystemCallFilter"}, set())
+
+
 def test_attempts_with_one_answer_are_one_row() -> None:
     stops = ablation.Stops({"A"}, {"A"})
     found = {"read: x": stops, "read: y": stops, "write: x": stops}
