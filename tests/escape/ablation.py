@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 BASE = ("StateDirectory", "StateDirectoryMode", "UMask", "BindReadOnlyPaths", "ExecPaths", "SystemCallErrorNumber")
 #: Limits and what goes beside: no attempt of the suite is about them.
 LEFT_OUT = re.compile(
-    "Memory|Limit|OOM|Tasks|CPU|Log|NotifyAccess|CacheDirectory|LogsDirectory|RuntimeDirectory|ReadWrite|BindPaths"
+    "Memory(Max|High|Swap|Pressure)|Limit|OOM|Tasks|CPU|Log|NotifyAccess|CacheDirectory|LogsDirectory|RuntimeDirectory|ReadWrite|BindPaths"
 )
 _ASSIGNMENT = re.compile(r"^([A-Za-z]+)=(.*)$")
 _USR = "BindReadOnlyPaths=/usr "

@@ -70,6 +70,11 @@ def test_what_nothing_but_the_base_stops_is_no_attempt_of_the_table() -> None:
     assert ablation.rows(found)[1] == ("read: /home", "", "`ProtectHome`, `SystemCallFilter`")
 
 
+def test_a_limit_is_no_part_and_writable_code_is() -> None:
+    text = "[Service]\nMemoryMax=1G\nMemorySwapMax=0\nMemoryDenyWriteExecute=yes\n"
+    assert [part.name for part in ablation.parts(text)][:-1] == ["MemoryDenyWriteExecute"]
+
+
 def test_a_drop_in_under_which_nothing_runs_stops_nothing_and_lets_nothing_through() -> None:
     def attempt(text: str) -> dict[str, str]:
         if "ProtectHome=yes" not in text and "~kcmp" in text:
