@@ -13,18 +13,17 @@ import json
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ...tools import bootstrap
 from ..benchmarks.figures import Bar
 from ..escape import Suite
 from ..rig import Ask, Host, Load, Rig
+from ..rig.background import Background
 from ..rig.figures import percentile, within
 from . import beside, report
 from .report import Row
@@ -77,27 +76,13 @@ except OSError as exc:
 Bomb = tuple[str, str]
 
 
-@dataclass
-class Logins:
+class Logins(Background):
     """Logs in over SSH, one login after the other, each with a handshake of its own."""
 
-    host: Host
-    every: float = 2.0
-    taken: list[tuple[float, float]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="logins", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
+    def __init__(self, host: Host, every: float = 2.0) -> None:
+        super().__init__()
+        self.host, self.every = host, every
+        self.taken: list[tuple[float, float]] = []
 
     def _run(self) -> None:
         ssh, *rest = self.host.ssh
