@@ -152,7 +152,7 @@ EVENTS: dict[str, t.Callable[[Args], str]] = {
 
 
 def plain(what: str, app: str, base: int) -> str:
-    """Name an effect without what differs from run to run: numbers of activations, digests, times."""
+    """Name an effect without what differs from run to run: activations, runs, files, digests, times."""
 
     def age(found: re.Match[str]) -> str:
         return found[1] + ("old" if int(found[2]) <= base else "new")
@@ -163,7 +163,9 @@ def plain(what: str, app: str, base: int) -> str:
     for before in (rf"containerless-{app}-\S*?@", rf"/run/containerless/{app}/", f"-{app}-drain-", f" drain {app} "):
         text = re.sub(rf"({before})(\d+)\b", age, text)
     text = re.sub(rf"{TOOLS}/[0-9a-f]{{16}}", "<tool>", text)
+    text = re.sub(rf" expire {app} [0-9a-f]{{12}}$", f" expire {app} <run>", text)
     if what.startswith("run "):
+        text = re.sub(r"\[\d+, \d+\]", "[<file>]", text)
         text = re.sub(r"\d+\.\d+(?=s?\b)", "<seconds>", text)
     return text.replace(f"/var/lib/containerless/{app}/", "").replace("/usr/bin/", "")
 

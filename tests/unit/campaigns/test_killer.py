@@ -47,6 +47,14 @@ def act(params, check):
             "run systemd-run --unit=containerless-rig-drain-old --on-active=<seconds> -- <tool>/command drain rig old",
         ),
         (
+            f"run systemd-run --on-active=9.000 -- {TOOL}/command expire rig 2ec35d708685",
+            "run systemd-run --on-active=<seconds> -- <tool>/command expire rig <run>",
+        ),
+        (
+            'run python3 -IS {"/tmp": [43, 1], "/srv": [40, 16099]}',
+            'run python3 -IS {"/tmp": [<file>], "/srv": [<file>]}',
+        ),
+        (
             f"run systemd-run --unit=containerless-sandbox-{ID[:32]}",
             "run systemd-run --unit=containerless-sandbox-<id>",
         ),
