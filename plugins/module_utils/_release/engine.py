@@ -117,7 +117,7 @@ class Engine:
                 stored = self._stored(target)
                 self.activations.instantiate(self.state, stored, target, desired.secrets)
                 self.outcome.exposure = self.activations.verify(stored, target)
-                comparison, unreachable = self.activations.compare(stored, target)
+                comparison, unreachable = self.activations.compare_settings(stored, target)
                 self.outcome.warnings += unreachable
                 self._refuse_risky(comparison)
                 self._note(pending=bool(comparison and comparison.pending))
