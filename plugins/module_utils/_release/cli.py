@@ -195,10 +195,8 @@ def _answer(options: argparse.Namespace) -> int:
 
     asked = json.load(sys.stdin)
     layout = Layout(options.app)
-    if asked["params"]:
-        said = request.answer(asked["params"], asked["check"])
-    else:
-        said = request.look(layout, Systemd(layout))
+    params = asked["params"]
+    said = request.answer(params, asked["check"]) if params else request.look(layout, Systemd(layout))
     print(json.dumps(said))
     return 0
 
