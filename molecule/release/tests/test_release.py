@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
 
 from ansible_collections.containerless.django.tests.benchmarks.peers import sessions
-from ansible_collections.containerless.django.tests.rig import APP, Ask, Host, Load, Rig
+from ansible_collections.containerless.django.tests.rig import APP, DOMAIN, Ask, Host, Load, Rig
 from ansible_collections.containerless.django.tests.rig.core import ENV
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "shared/testinfra"))
@@ -20,6 +21,8 @@ from rigged import SECRET, TREES, changed, live, said, states, status, tasks, tr
 
 ASKS = (Ask(), Ask("/count/", "POST"), Ask("/page/"), Ask("/slow/?seconds=1"), Ask("/health/"))
 TWIN = "twin"
+LISTEN = "0.0.0.0:8123"
+BY_PORT = f"curl -sS -m 10 -H 'Host: {DOMAIN}' http://127.0.0.1:8123/health/"
 
 
 def test_an_upgrade_with_a_migration_loses_no_request(rig: Rig, machine: Host) -> None:
@@ -117,3 +120,42 @@ def test_the_same_app_under_another_name_touches_nothing_of_the_first(rig: Rig, 
     ).stdout
     assert left == ""
     assert machine.sh(f"ls {TREES}").stdout.split() == sorted(there)
+
+
+def test_tasks_of_a_user_run_around_a_release_and_a_rollback(rig: Rig, machine: Host, tmp_path: Path) -> None:
+    before, _ = live(machine)
+    names = ("before_migrate", "after_live", "after_rollback")
+    for name in names:
+        told = "{{ (app_release_result | default({})).release | default('nothing') }}"
+        shell = f"containerless status {APP} --json > /root/{name}.json; echo {told} > /root/{name}.told"
+        (tmp_path / f"{name}.yml").write_text(json.dumps([{"ansible.builtin.shell": shell, "become": True}]), "utf-8")
+    hooks = {f"app_release_{name}": str(tmp_path / f"{name}.yml") for name in names}
+    rig.release("v2", env={"RIG_COLOUR": "hooks"}, **hooks).check()
+    after, _ = live(machine)
+    assert machine.sh("ls /root/*.told").stdout.split() == ["/root/after_live.told", "/root/before_migrate.told"]
+    rig.rollback(**hooks).check()
+    seen = {name: json.loads(machine.sh(f"cat /root/{name}.json").stdout)[0]["release"] for name in names}
+    results = {name: machine.sh(f"cat /root/{name}.told").stdout.strip() for name in names}
+    machine.sh("rm /root/*.json /root/*.told")
+    assert after != before
+    assert seen == {"before_migrate": before, "after_live": after, "after_rollback": before}
+    assert results == {"before_migrate": "nothing", "after_live": after, "after_rollback": before}
+    assert live(machine)[0] == before
+
+
+def test_a_port_without_a_proxy_outlives_releases(rig: Rig, machine: Host) -> None:
+    rig.release("v2", app_release_listen=LISTEN).check()
+    first, _ = live(machine)
+    assert json.loads(machine.sh(BY_PORT).stdout)["release"] == first
+    # One after the other, beside a release: a line each, of the app or of curl.
+    asking = f"while :; do {BY_PORT} 2>&1; echo; sleep 0.1; done > /root/asked"
+    machine.sh(f"systemd-run --quiet --unit=rig-asks sh -c {shlex.quote(asking)}")
+    rig.release("v2", env={"RIG_COLOUR": "port"}, app_release_listen=LISTEN).check()
+    time.sleep(1)
+    lines = machine.sh("systemctl stop rig-asks; cat /root/asked; rm /root/asked").stdout.splitlines()[:-1]
+    second, _ = live(machine)
+    assert [line for line in lines if not line.startswith("{")] == []
+    assert [json.loads(line)["release"] for line in (lines[0], lines[-1])] == [first, second]
+    assert first != second
+    rig.release("v2").check()
+    assert machine.sh(BY_PORT, check=False).returncode == 7  # refused

@@ -92,3 +92,13 @@ def test_an_older_schema_is_refused_then_accepted_then_made(rig: Rig, machine: H
         ".execute('select name from django_migrations'))\""
     ).stdout
     assert "0002_note" not in applied
+
+
+def test_the_host_itself_goes_back_where_two_do_not_fit(rig: Rig, machine: Host) -> None:
+    old, _ = live(machine)
+    rig.release("asgi", env={"RIG_COLOUR": "held"}).check()
+    assert live(machine)[0] != old
+    with Load(machine.address, rate=20) as load:
+        machine.sh(f"containerless rollback {APP} --hold --drain 1")
+    assert load.failed() == []
+    assert live(machine)[0] == old

@@ -87,8 +87,18 @@ class Activations:
 
         Also returns a sentence for each peer of the project's settings that the sandbox does not let through.
         """
-        if not stored.migrations:
-            return None, []
+        return self._compare(stored, ref) if stored.migrations else (None, [])
+
+    def compare_settings(self, stored: Stored, ref: Ref) -> tuple[database.Comparison | None, list[str]]:
+        """Do the same, and read the settings of a project without migrations too; nothing of those is a refusal."""
+        if stored.migrations or not stored.manifest["django"]:
+            return self.compare(stored, ref)
+        try:
+            return None, self._compare(stored, ref)[1]
+        except ContainerlessError as exc:
+            return None, [f"the settings were not compared with the sandbox: {exc}"]
+
+    def _compare(self, stored: Stored, ref: Ref) -> tuple[database.Comparison, list[str]]:
         answer = self.layout.activation_answer(ref.activation)
         files.remove(answer)
         failed = ""
@@ -105,7 +115,7 @@ class Activations:
         from . import peers
 
         unreachable = peers.unreachable(said["peers"], stored.config["sandbox"], self.layout.data)
-        if "default" in said["errors"]:
+        if stored.migrations and "default" in said["errors"]:
             raise ContainerlessError(
                 "; ".join([f"the database does not answer: {said['errors']['default']}", *unreachable])
             )

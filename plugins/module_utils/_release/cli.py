@@ -145,6 +145,7 @@ def _rollback(options: argparse.Namespace) -> int:
         accept_newer_schema=options.accept_newer_schema,
         reverse_migrations=options.reverse_migrations,
         secrets=options.secrets,
+        overlap="hold" if options.hold else "overlap",
     )
     with engine.locked(take_over=True):
         outcome = engine.rollback(options.release)
@@ -190,14 +191,12 @@ def _drain(options: argparse.Namespace) -> int:
 
 def _answer(options: argparse.Namespace) -> int:
     """Do a request of the control node, which stands on standard input, as the module of this very version would."""
-    from . import hostinfo, request
+    from . import request
 
     asked = json.load(sys.stdin)
     layout = Layout(options.app)
-    if asked["params"]:
-        said = request.answer(asked["params"], asked["check"])
-    else:
-        said = hostinfo.facts(layout, Systemd(layout))
+    params = asked["params"]
+    said = request.answer(params, asked["check"]) if params else request.look(layout, Systemd(layout))
     print(json.dumps(said))
     return 0
 
@@ -249,6 +248,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     rollback.add_argument("--secrets", choices=["newest", "snapshot"], default="newest", help="which values (newest)")
     rollback.add_argument("--drain", type=int, default=5, metavar="SECONDS", help="before the old one stops (5)")
+    rollback.add_argument("--hold", action="store_true", help="stop one before the other starts; requests wait")
     rollback.add_argument("--why", default="", help="stands in the ledger")
     rollback.set_defaults(call=_rollback)
     manage.add_verb(verbs)

@@ -76,18 +76,6 @@ def _left_out(migrations: list[dict[str, t.Any]], done: set[Migration]) -> set[M
     return found
 
 
-def backwards(newer: t.Iterable[Migration], known: list[dict[str, t.Any]]) -> list[Migration]:
-    """Return what `migrate APP NAME` has to be called with so that only `known` migrations stay applied.
-
-    One call an app of the newer ones: its last known migration by name, or `zero`. Django takes back what depends on
-    it in other apps by itself.
-    """
-    last: dict[str, str] = {}
-    for item in known:
-        last[item["app"]] = max(last.get(item["app"], ""), item["name"])
-    return [(app, last.get(app, "zero")) for app in sorted({app for app, _name in newer})]
-
-
 class Refused(ContainerlessError):
     """The schema stands against it; the release itself was not judged."""
 
@@ -121,3 +109,20 @@ def refuse_pending(comparison: Comparison) -> None:
         raise Refused(
             f"refused: the database lacks {named}, which that release needs; release it again instead: that migrates"
         )
+
+
+def refuse_one_way(*, left: list[Migration], more: list[Migration], stuck: list[Migration]) -> None:
+    """Raise when `migrate` can't take back what is newer: nothing of it `left`, no `more` with it, none `stuck`."""
+    named = {kind: ", ".join(map(label, keys)) for kind, keys in (("left", left), ("more", more), ("stuck", stuck))}
+    if more:
+        why = f"taking back {named['left']} would take back {named['more']} too, which that release needs"
+    elif left:
+        why = f"`migrate` of the live release can't take back {named['left']} by itself"
+    elif stuck:
+        why = f"{named['stuck']} can't be taken back (IrreversibleError)"
+    else:
+        return
+    raise Refused(
+        f"refused: {why}; nothing was undone: set app_release_rollback_accept_newer_schema=true and not"
+        " app_release_rollback_reverse_migrations if its code works on this schema, or release a version that mends it"
+    )

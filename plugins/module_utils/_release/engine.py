@@ -29,6 +29,7 @@ from . import (
     plan,
     processes,
     retention,
+    reverse,
     sealed,
     staging,
     static,
@@ -38,7 +39,6 @@ from .desired import Desired, Outcome, Policy
 from .evidence import ReleaseFailed
 from .journal import Journal, Ref
 from .recovery import Recovery
-from .reverse import reverse
 from .state import State, Stored
 from .systemd import Systemd
 
@@ -117,7 +117,7 @@ class Engine:
                 stored = self._stored(target)
                 self.activations.instantiate(self.state, stored, target, desired.secrets)
                 self.outcome.exposure = self.activations.verify(stored, target)
-                comparison, unreachable = self.activations.compare(stored, target)
+                comparison, unreachable = self.activations.compare_settings(stored, target)
                 self.outcome.warnings += unreachable
                 self._refuse_risky(comparison)
                 self._note(pending=bool(comparison and comparison.pending))
@@ -335,12 +335,14 @@ class Engine:
         with self._step("hold"):
             comparison, _ = self.activations.compare(stored, target)
             newer = comparison.newer if comparison and self.policy.reverse_migrations else ()
+            # Refused before anything is undone, and while the live code serves.
+            calls = reverse.plan(self.layout, self.systemd.run, self.state, newer) if newer else []
             if newer or self.policy.overlap == "hold":
                 self._hold(self._stored(origin), origin, target)
         with self._step("migrate"):
             if newer:
                 with self._one_way(stored, target, t.cast("database.Comparison", comparison)):
-                    reverse(self.layout, self.systemd.run, self.state, stored, list(newer))
+                    reverse.reverse(self.layout, self.systemd.run, self.state, calls)
                 self.outcome.reversed = [database.label(key) for key in newer]
 
     @contextlib.contextmanager

@@ -28,8 +28,24 @@ _HANDED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def run(layout: Layout, call: Call, state: State, argv: t.Sequence[str], *, terminal: bool) -> int:
     """Run a management command of the active release; return its exit code, or 128 + the signal that ended it."""
+    command = [*_manage(layout, state), *argv]
+    return _run(layout, call, state, command, terminal=terminal)
+
+
+def script(layout: Layout, call: Call, state: State, source: str, *argv: str) -> int:
+    """Run a text in the Python and the sandbox of a management command; it holds no `;` and no `$`."""
+    return _run(layout, call, state, [_manage(layout, state)[0], "-c", source, *argv], bare=True)
+
+
+def _manage(layout: Layout, state: State) -> list[str]:
+    _active, stored = state.live()
+    return processes.manage(stored.manifest, layout.tree(stored.content_id))
+
+
+def _run(
+    layout: Layout, call: Call, state: State, command: list[str], *, terminal: bool = False, bare: bool = False
+) -> int:
     active, stored = state.live()
-    command = [*processes.manage(stored.manifest, layout.tree(stored.content_id)), *argv]
     units, task = state.units(stored.release_id), layout.template_task(_TASK)
     unit = f"{PREFIX}-{layout.app}-manage-{os.urandom(16).hex()}.service"
     told = transient.argv(
@@ -39,6 +55,7 @@ def run(layout: Layout, call: Call, state: State, argv: t.Sequence[str], *, term
         description=f"{layout.app}, a management command",
         activation=active.activation,
         terminal=terminal,
+        bare=bare,
     )
     return call(told, unit, terminal)
 

@@ -29,8 +29,17 @@ def act(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
 
 def answer(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
     """Return what the module returns: the answer of `act`, or why it failed."""
+    return _told(lambda: act(params, check))
+
+
+def look(layout: Layout, systemd: Systemd) -> dict[str, t.Any]:
+    """Return what the host says of itself and the app, or why it can't be read."""
+    return _told(lambda: hostinfo.facts(layout, systemd))
+
+
+def _told(ask: t.Callable[[], dict[str, t.Any]]) -> dict[str, t.Any]:
     try:
-        return act(params, check)
+        return ask()
     except ReleaseFailed as exc:
         return {"failed": True, "msg": str(exc), "evidence": exc.evidence}
     except ContainerlessError as exc:

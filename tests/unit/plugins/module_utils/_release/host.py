@@ -107,6 +107,8 @@ class Host:
         self.respond: t.Callable[[int], Respond] = lambda number: answer(200, f"activation {number}")
         #: What a look from inside of the sandbox finds.
         self.inside: dict[str, tuple[str, str]] = {"NoNewPrivileges": ("holds", "NoNewPrivs 1")}
+        #: How the live release's Django takes migrations back.
+        self.way_back: t.Callable[[set[tuple[str, str]]], dict[str, list[t.Any]]] = self._way_back
         #: Answers a management command of the live release.
         self.managed: t.Callable[[list[str]], tuple[int, str, str]] = lambda _argv: (0, "", "")
         #: What systemd-run was told: unit name -> (seconds, argv).
@@ -137,7 +139,8 @@ class Host:
         if name.startswith("containerless-sandbox-"):
             return 0, json.dumps(self.inside), ""
         if "--wait" in words:
-            return self.managed(list(words[words.index("--") + 5 :]))
+            command = list(words[words.index("--") + 1 :])
+            return self.managed(command[4:]) if command[0] == "/bin/sh" else self._script(command)
         if name in self.later:
             return 1, "", f"Failed to start transient timer unit: Unit {name}.timer was already loaded"
         seconds = [float(word.partition("=")[2]) for word in words if word.startswith("--on-active=")]
@@ -145,6 +148,24 @@ class Host:
         os.makedirs(self.layout.transient, exist_ok=True)
         Path(self.layout.transient, f"{name}.service").touch()
         return 0, "", ""
+
+    def _script(self, command: list[str]) -> tuple[int, str, str]:
+        assert "def way_back(" in command[2]
+        return 0, json.dumps(self.way_back({(app, name) for app, name in json.loads(command[3])})), ""
+
+    def _way_back(self, wanted: set[tuple[str, str]]) -> dict[str, list[t.Any]]:
+        """Answer as Django does where each migration stands on the one before in the order of their names."""
+        found: dict[str, list[t.Any]] = {"calls": [], "left": [], "more": [], "stuck": []}
+        for app in sorted({app for app, _name in wanted}):
+            kept = [key for key in sorted(self.applied or []) if key[0] == app and key not in wanted]
+            ours = sorted(key for key in wanted if key[0] == app)
+            above = [key for key in kept if key > ours[0]]
+            if above or not set(ours) <= set(self.applied or []):
+                found["left"] += ours
+                found["more"] += above
+            else:
+                found["calls"].append((app, kept[-1][1] if kept else "zero"))
+        return found
 
     def called(self, *words: str) -> list[list[str]]:
         """Return the calls that begin so."""

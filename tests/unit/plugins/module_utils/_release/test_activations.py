@@ -65,6 +65,28 @@ def test_a_release_without_migrations_asks_no_database(one: Activations, host: H
     assert host.calls == []
 
 
+NO_MIGRATIONS = {**MANIFEST, "django": {**MANIFEST["django"], "migrations": []}}
+
+
+def test_the_settings_of_a_project_without_migrations_are_compared_too(one: Activations, host: Host) -> None:
+    assert one.compare_settings(stored({**MANIFEST, "django": None}), REF) == (None, [])
+    assert host.calls == []
+    one.start(stored(), REF)
+    host.peers = [("EMAIL_HOST", "mail.internal", 25)]
+    comparison, unreachable = one.compare_settings(stored(NO_MIGRATIONS), REF)
+    assert comparison is None
+    assert [line.partition(",")[0] for line in unreachable] == ["EMAIL_HOST names mail.internal:25"]
+
+
+def test_settings_that_can_not_be_read_stop_no_release_without_migrations(one: Activations, host: Host) -> None:
+    host.refused["systemctl start"] = "Job failed"
+    host.logs["containerless-shop-task.applied@1.service"] = "ImportError: no settings"
+    comparison, (said,) = one.compare_settings(stored(NO_MIGRATIONS), REF)
+    assert comparison is None
+    assert said.startswith("the settings were not compared with the sandbox: ")
+    assert said.endswith("ImportError: no settings")
+
+
 def test_a_task_that_fails_shows_its_last_lines(one: Activations, host: Host) -> None:
     host.refused["systemctl start"] = "Job failed. See journalctl -xe"
     host.logs["containerless-shop-task.migrate@1.service"] = "OperationalError: no such table\n"

@@ -115,6 +115,20 @@ def test_rollback(host: Host, call: Call, releases: list[str]) -> None:
     assert (last.who, last.why, last.state) == ("alice", "it was too blue", "good")
 
 
+@pytest.mark.parametrize(("words", "beside"), [([], [2]), (["--hold"], [])])
+def test_a_rollback_holds_requests_where_two_do_not_fit(
+    host: Host, call: Call, releases: list[str], words: list[str], beside: list[int]
+) -> None:
+    host.drain()
+    started: list[list[int]] = []
+    host.before = lambda argv: (
+        started.append(list(host.webs)) if argv[1] == "start" and "web@3.service" in " ".join(argv) else None
+    )
+    assert call("rollback", "shop", "--drain", "0", "--accept-newer-schema", *words)[0] == 0
+    assert started == [beside]
+    assert_whole(host, releases[0])
+
+
 def test_a_rollback_that_fails_shows_what_was_logged(host: Host, call: Call, releases: list[str]) -> None:
     host.respond = lambda _number: answer(500)
     host.logs["containerless-shop-web@3.service"] = "ValueError: correct-horse"
@@ -342,3 +356,10 @@ def test_the_tool_answers_what_a_module_would(
     policy = {name: value for name, value in vars(Policy()).items() if name != "secrets"}
     said = ask(params={**policy, "secrets_from": "newest", **params})
     assert said == {"failed": True, "msg": "app_release_keep is 0; it must be at least 1"}
+
+    def denied(_layout: Layout) -> State:
+        raise PermissionError(13, "Permission denied", "/var/lib/ledger.jsonl")
+
+    monkeypatch.setattr(State, "read", denied)
+    told = {"failed": True, "msg": "Permission denied: /var/lib/ledger.jsonl (is become: true set?)"}
+    assert ask(params={}) == told

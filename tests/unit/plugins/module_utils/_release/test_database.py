@@ -77,26 +77,6 @@ def test_a_database_that_is_ahead_is_refused_by_name() -> None:
     database.refuse_newer(database.compare([ONE, TWO], names("1")), accept=False)
 
 
-# newer ones, migrations that the older code knows -> what `migrate` is called with
-BACKWARDS: list[tuple[str, str, list[tuple[str, str]]]] = [
-    ("", "shop.1", []),
-    ("shop.3", "shop.1 shop.2", [("shop", "2")]),
-    ("shop.2 shop.3", "shop.1", [("shop", "1")]),
-    ("shop.0010_b", "shop.0009_z shop.0002_a", [("shop", "0009_z")]),
-    ("new.1", "shop.1", [("new", "zero")]),
-    ("shop.3 new.1 blog.2", "shop.1 blog.1", [("blog", "1"), ("new", "zero"), ("shop", "1")]),
-]
-
-
-@pytest.mark.parametrize(("newer", "known", "calls"), BACKWARDS)
-def test_backwards(newer: str, known: str, calls: list[tuple[str, str]]) -> None:
-    def keys(text: str) -> list[tuple[str, str]]:
-        return [(word.partition(".")[0], word.partition(".")[2]) for word in text.split()]
-
-    migrations = [{"app": app, "name": name, "replaces": [], "class": "expand"} for app, name in keys(known)]
-    assert database.backwards(keys(newer), migrations) == calls
-
-
 def test_a_database_that_is_behind_is_refused_by_name() -> None:
     database.refuse_pending(database.compare([migration("0001")], names("0001")))
     with pytest.raises(database.Refused, match=r"the database lacks shop\.0002"):

@@ -623,8 +623,9 @@ def test_going_back_takes_migrations_back_while_nobody_serves(
     served: list[list[int]] = []
     host.before = lambda argv: served.append(list(host.webs)) if "--wait" in argv else None
     outcome = rollback(host, reverse_migrations=True)
-    assert (outcome.reversed, served) == (["shop.0002_grow"], [[]])
-    (call,) = [call for call in host.called("systemd-run") if "--wait" in call]
+    # The way back is looked for while the newer code serves.
+    assert (outcome.reversed, served) == (["shop.0002_grow"], [[2], []])
+    _asked, call = [call for call in host.called("systemd-run") if "--wait" in call]
     assert call[-6].startswith(host.layout.tree(wanted["2.0"].content_id))  # the code that knows them
     assert_whole(host, live)
 
@@ -649,6 +650,24 @@ def test_a_schema_that_could_not_be_taken_back_leaves_the_newer_release_live(
     host.managed = taking_back(host, 0)
     with pytest.raises(ReleaseFailed, match=r"migrations of shop to 0001_initial failed: Irreversible.*2\.0-\w+ stays"):
         rollback(host, reverse_migrations=True)
+    assert_whole(host, wanted["2.0"].release_id)
+
+
+def test_a_way_back_that_takes_more_is_refused_before_anything_is_undone(
+    host: Host, live: str, wanted: dict[str, Desired]
+) -> None:
+    release(host, wanted["2.0"])
+    host.managed = taking_back(host, 0)
+    host.way_back = lambda newer: {"calls": [], "left": list(newer), "more": [("shop", "0001_initial")], "stuck": []}
+    served: list[list[int]] = []
+    host.before = lambda argv: served.append(list(host.webs)) if argv[1] == "start" else None
+    with pytest.raises(
+        ReleaseFailed, match=r"back shop\.0002_grow would take back shop\.0001_initial too.*2\.0-\w+ stays"
+    ):
+        rollback(host, reverse_migrations=True)
+    assert all(2 in webs for webs in served)
+    assert states(host.layout)[3] == "refused"
+    assert ("shop", "0002_grow") in (host.applied or [])
     assert_whole(host, wanted["2.0"].release_id)
 
 
