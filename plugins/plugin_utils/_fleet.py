@@ -57,6 +57,6 @@ def verdict(hosts: Mapping[str, Mapping[str, Any]], asked: Iterable[str] | None 
             if not said["good"]:
                 bad[name] = said["why"]
         elif staged.get("staged") and name in asked:
-            bad[name] = "it did not answer"
+            bad[name] = "it did not say that it is live"
     why = "; ".join(f"{name}: {text}" for name, text in sorted(bad.items()))
     return {"good": not bad, "why": why, "bad": sorted(bad)}

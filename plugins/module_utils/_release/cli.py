@@ -164,9 +164,9 @@ def _boot(options: argparse.Namespace) -> int:
 
 
 def _expire(options: argparse.Namespace) -> int:
-    """Take back what nobody confirmed, as soon as its lease is over; what the dead man's switch runs."""
+    """Take back what a run left and nobody confirmed, as soon as its lease is over; the dead man's switch runs it."""
     engine = _engine(options.app, "nobody confirmed it in time", lock_wait=_LONGEST_LEASE)
-    with engine.locked():
+    with engine.locked(of=options.run):
         print(f"{options.app}: {engine.outcome.recovered or 'nothing to take back'}")
     return 0
 
@@ -275,6 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     boot.set_defaults(call=_boot)
     expire = verbs.add_parser("expire", help="take back what nobody confirmed; called by the dead man's switch")
     expire.add_argument("app")
+    expire.add_argument("run", help="the run whose switch it is; what another run has under way is left alone")
     expire.set_defaults(call=_expire)
     drain = verbs.add_parser("drain", help="end an activation that is no longer live; called by its timer")
     drain.add_argument("app")

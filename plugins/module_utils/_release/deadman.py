@@ -12,15 +12,18 @@ from . import tool
 from .systemd import Systemd
 
 
-def arm(layout: Layout, systemd: Systemd, seconds: float) -> None:
-    """Have an unconfirmed release taken back in `seconds`, unless `disarm` or a later `arm` comes first."""
-    begin(layout, systemd, seconds)()
+def arm(layout: Layout, systemd: Systemd, run: str, seconds: float) -> None:
+    """Have what `run` leaves unconfirmed taken back in `seconds`, unless `disarm` or a later `arm` comes first."""
+    begin(layout, systemd, run, seconds)()
 
 
-def begin(layout: Layout, systemd: Systemd, seconds: float) -> t.Callable[[], None]:
-    """Begin to arm, and return what waits until it is armed."""
+def begin(layout: Layout, systemd: Systemd, run: str, seconds: float) -> t.Callable[[], None]:
+    """Begin to arm, and return what waits until it is armed.
+
+    The switch is told whose it is: one that waited for the lock may get it when the next run is under way.
+    """
     what = f"{layout.app}: take back what nobody confirms"
-    return systemd.begin_after(layout.deadman, seconds, _command(layout, "expire"), what)
+    return systemd.begin_after(layout.deadman, seconds, _command(layout, "expire", run), what)
 
 
 def timer(layout: Layout) -> str:

@@ -64,11 +64,11 @@ class Engine:
         self._finished = ""
 
     @contextlib.contextmanager
-    def locked(self, *, take_over: bool = False, beside: bool = False) -> t.Iterator[None]:
+    def locked(self, *, take_over: bool = False, beside: bool = False, of: str = "") -> t.Iterator[None]:
         """Hold the app's lock, read its state and do what another run left to do, once its lease is over.
 
-        Waits for `lock_wait` seconds; with `take_over` not for a lease. `beside` leaves what is under way alone. Raises
-        ContainerlessError with who holds it.
+        Waits for `lock_wait` seconds; with `take_over` not for a lease. `beside` leaves what is under way alone, and
+        `of` what is under way but for that run. Raises ContainerlessError with who holds it.
         """
         deadline = time.monotonic() + self.policy.lock_wait
         owner = f"run {self.run} of {self.who} since {_utc()}"
@@ -76,9 +76,10 @@ class Engine:
             with files.lock(self.layout.lock, owner, max(0.0, deadline - time.monotonic())):
                 try:
                     self.state = State.read(self.layout)
-                    left = self._waits_for()
-                    if take_over or beside or left is None:
-                        self.outcome.recovered = "" if beside else self._recover()
+                    aside = beside or bool(of and not self._is_under_way(of))
+                    left = None if aside else self._waits_for()
+                    if take_over or left is None:
+                        self.outcome.recovered = "" if aside else self._recover()
                         yield
                         return
                 finally:
@@ -313,7 +314,7 @@ class Engine:
     def _hold(self, stored: Stored, origin: Ref, target: Ref) -> None:
         """From here on requests wait: the switch comes at once and waits for our lock, which ends with this process."""
         self._note(held=True)
-        deadman.arm(self.layout, self.systemd, _AT_ONCE)
+        deadman.arm(self.layout, self.systemd, self.run, _AT_ONCE)
         self.activations.hold(stored, origin, target)
 
     def _migrate(self, stored: Stored, target: Ref) -> None:
@@ -397,6 +398,9 @@ class Engine:
         return found
 
     # What another run left.
+
+    def _is_under_way(self, run: str) -> bool:
+        return self.state.journal is not None and self.state.journal.run == run
 
     def _waits_for(self) -> Journal | None:
         """Return the journal of another run that may go on: a call of it came to its end, and its lease is not over.
@@ -515,7 +519,9 @@ class Engine:
     def _begin_arm(self, seconds: float) -> t.Callable[[], None]:
         """Begin to set the dead man's switch; return what waits until it is set."""
         self._lease = lease.now() + int(seconds) + 1
-        return (lambda: None) if self._journal.one_way else deadman.begin(self.layout, self.systemd, seconds + 1)
+        if self._journal.one_way:
+            return lambda: None
+        return deadman.begin(self.layout, self.systemd, self.run, seconds + 1)
 
     def _rest(self) -> None:
         """End a call that another one of this run continues: until the switch comes, others wait."""

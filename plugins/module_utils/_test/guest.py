@@ -12,29 +12,31 @@ import typing as t
 
 from .._core.errors import ContainerlessError
 from .._core.names import PREFIX, Layout
-from .._release import removal
+from .._release import files, removal
 from .._release.state import State
 from .._release.systemd import Systemd
 from . import database
 
 #: What the reason of every release of a test begins with in the ledger.
 WHY = "a test of app_test"
+#: Seconds for a run that an interrupted test has left at work on the host: it holds the app's lock.
+_PATIENCE = 60.0
 #: Run by the host itself once a test is overdue, with the host tool of the release that it left, and then without.
 _LEAVE = """
 import os, sys
 sys.path.insert(0, {tools!r})
 try:
     from {package}._core.names import Layout
-    from {package}._release import removal
+    from {package}._release import files, removal
     from {package}._release.state import State
     from {package}._release.systemd import Systemd
 except ImportError:
     pass  # nothing was released
 else:
     layout = Layout({app!r})
-    came = [entry.why for entry in State.read(layout).entries if entry.state == "staged"]
-    if came and all(why.startswith({why!r}) for why in came):
-        removal.remove(layout, Systemd(layout), data=True)
+    with files.lock(layout.lock, {why!r}, {patience}):
+        if all(entry.why.startswith({why!r}) for entry in State.read(layout).entries if entry.state == "staged"):
+            removal.remove(layout, Systemd(layout), data=True)
 drop({app!r})
 """
 
@@ -47,7 +49,7 @@ def welcome(layout: Layout, systemd: Systemd, lease: float) -> bool:
     if lease < 1:
         raise ContainerlessError(f"app_test_lease is {lease}; it is seconds, at least 1")
     left = _take_off(layout, systemd)
-    leave = _LEAVE.format(tools=f"{layout.tools}/current", package=PREFIX, app=layout.app, why=WHY)
+    leave = _LEAVE.format(tools=f"{layout.tools}/current", package=PREFIX, app=layout.app, why=WHY, patience=_PATIENCE)
     command = inspect.getsource(database) + leave
     argv = [sys.executable, "-IS", "-c", command]
     systemd.after(_lease(layout), lease, argv, f"{layout.app}: end a test that nobody ended")
@@ -66,27 +68,35 @@ def see_off(layout: Layout, systemd: Systemd, *, keep: bool) -> bool:
 
 def _take_off(layout: Layout, systemd: Systemd) -> bool:
     """Remove what a test has left, its database too; say whether there was anything."""
-    left = has_left(layout, systemd)
+    left = removal.is_there(layout, systemd, data=True)
     if left:
-        removal.remove(layout, systemd, data=True)
+        with files.lock(layout.lock, WHY, _PATIENCE):
+            _require_guest(layout, systemd)
+            removal.remove(layout, systemd, data=True)
     return database.drop(layout.app, systemd.run) or left
 
 
 def has_left(layout: Layout, systemd: Systemd) -> bool:
     """Say whether a test has left something. Raises ContainerlessError where the app is more than a guest."""
-    if not removal.is_there(layout, systemd, data=True):
-        return False
+    left = removal.is_there(layout, systemd, data=True)
+    if left:
+        _require_guest(layout, systemd)
+    return left
+
+
+def _require_guest(layout: Layout, systemd: Systemd) -> None:
     came = [entry.why for entry in State.read(layout).entries if entry.state == "staged"]
-    if not is_guest(came, has_data=os.path.lexists(layout.data)):
+    # A lease that runs says that the place was empty when the test began.
+    old_data = os.path.lexists(layout.data) and not systemd.is_put_off(_lease(layout))
+    if not is_guest(came, has_data=old_data):
         raise ContainerlessError(
             f"{layout.app} is on this host by other releases than those of a test, and a test ends with the removal of"
             " the app and its data; name hosts in app_test_hosts that can be thrown away"
         )
-    return True
 
 
 def is_guest(came: t.Sequence[str], *, has_data: bool) -> bool:
-    """Say whether tests alone released an app, by the reasons of its releases; `has_data`: it has a folder of data."""
+    """Say whether tests alone released an app, by the reasons of its releases; `has_data`: data was there before."""
     return all(why.startswith(WHY) for why in came) and (bool(came) or not has_data)
 
 

@@ -106,5 +106,5 @@ def test_verdict(hosts: dict[str, dict[str, Any]], asked: list[str] | None, bad:
 def test_a_verdict_says_what_each_host_said() -> None:
     hosts = {"d": FAILED, "c": AWAY, "b": BAD, "a": WAITS, "e": known({"failed": True})}
     assert _fleet.verdict(hosts)["why"] == (
-        "a: it did not answer; b: answered 500; c: no route; d: not enough disk; e: could not be staged"
+        "a: it did not say that it is live; b: answered 500; c: no route; d: not enough disk; e: could not be staged"
     )

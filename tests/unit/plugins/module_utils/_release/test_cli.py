@@ -213,12 +213,12 @@ def test_expire_takes_back_what_nobody_confirmed(
         monkeypatch.setattr(lease, "now", lambda: now + 30 * len(waits))
 
     monkeypatch.setattr(engines.time, "sleep", wait)
-    assert call("expire", "shop") == (0, "shop: revert\n", "")
+    assert call("expire", "shop", "r0") == (0, "shop: revert\n", "")
     assert len(waits) == 3
     last = State.read(host.layout).entries[-1]
     assert (last.state, last.who) == ("rolled_back", "alice")
     assert_whole(host, releases[1])
-    assert call("expire", "shop") == (0, "shop: nothing to take back\n", "")
+    assert call("expire", "shop", "r0") == (0, "shop: nothing to take back\n", "")
 
 
 def test_expire_comes_too_late_for_what_was_confirmed_while_it_waited(
@@ -229,8 +229,21 @@ def test_expire_comes_too_late_for_what_was_confirmed_while_it_waited(
         go_on(host, "confirm")
 
     monkeypatch.setattr(engines.time, "sleep", confirmed)
-    assert call("expire", "shop") == (0, "shop: nothing to take back\n", "")
+    assert call("expire", "shop", "r0") == (0, "shop: nothing to take back\n", "")
     assert_whole(host, unconfirmed)
+
+
+def test_a_switch_that_comes_late_leaves_the_next_run_alone(
+    host: Host, call: Call, unconfirmed: str, wanted: dict[str, Desired], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = lease.now() + 90
+    monkeypatch.setattr(lease, "now", lambda: later)
+    stage(host, wanted["3.0"], run="r9", migrations="accept")
+    assert call("expire", "shop", "r0") == (0, "shop: nothing to take back\n", "")
+    go_on(host, "activate", run="r9")
+    assert call("expire", "shop", "r0") == (0, "shop: nothing to take back\n", "")
+    go_on(host, "confirm", run="r9")
+    assert_whole(host, wanted["3.0"].release_id)
 
 
 def test_drain_ends_an_activation_and_prunes(

@@ -16,16 +16,17 @@ def test_the_version_that_armed_it_is_the_one_that_runs(host: Host) -> None:
     os.makedirs(f"{host.layout.tools}/0123")
     os.symlink("0123", f"{host.layout.tools}/current")
     open(host.layout.command, "w", encoding="utf-8").close()
-    deadman.arm(host.layout, one, 60)
+    deadman.arm(host.layout, one, "r1", 60)
     os.unlink(f"{host.layout.tools}/current")
     os.symlink("4567", f"{host.layout.tools}/current")
-    assert host.later == {"containerless-shop-deadman": (60.0, [f"{host.layout.tools}/0123/command", "expire", "shop"])}
+    armed = [f"{host.layout.tools}/0123/command", "expire", "shop", "r1"]
+    assert host.later == {"containerless-shop-deadman": (60.0, armed)}
 
 
 def test_the_last_word_counts(host: Host) -> None:
     one = Systemd(host.layout, host)
     for seconds in (60, 0.5, 600):
-        deadman.arm(host.layout, one, seconds)
+        deadman.arm(host.layout, one, "r1", seconds)
         assert host.later["containerless-shop-deadman"][0] == seconds
     deadman.disarm(host.layout, one)
     assert host.later == {}

@@ -78,7 +78,7 @@ def test_an_activated_release_serves_and_can_still_be_taken_back(
     assert state.journal is not None
     assert 77 <= lease.left(state.journal.boot_id, state.journal.deadline) <= 79
     seconds, argv = host.later[host.layout.deadman]
-    assert (seconds, argv[1:]) == (78.0, ["expire", "shop"])
+    assert (seconds, argv[1:]) == (78.0, ["expire", "shop", "r0"])
 
 
 def test_a_confirmed_release_drains_the_one_before(host: Host, live: str, wanted: dict[str, Desired]) -> None:
@@ -481,7 +481,7 @@ def test_what_can_not_be_started_yet_is_left_to_the_switch_with_its_evidence(
     with pytest.raises(ReleaseFailed, match=r"left to the next run: .*no such luck.*stays live, since") as caught:
         go_on(host, "activate")
     assert caught.value.evidence["journal"] == {"containerless-shop-web@2.service": ["it starts"]}
-    assert host.later[host.layout.deadman][1][1:] == ["expire", "shop"]
+    assert host.later[host.layout.deadman][1][1:] == ["expire", "shop", "r0"]
     host.refused.clear()
     assert recover(host) == "forward"
     assert asked(host) == "activation 2"
@@ -668,7 +668,7 @@ def test_a_rollback_that_dies_is_taken_back_by_the_switch(
         rollback(host, accept_newer_schema=True, overlap=overlap)
     host.before = lambda _argv: None
     assert list(host.webs) == ([] if overlap == "hold" else [2])
-    assert host.later[host.layout.deadman][1][1:] == ["expire", "shop"]
+    assert host.later[host.layout.deadman][1][1:-1] == ["expire", "shop"]
     assert recover(host) == "undo"
     assert_whole(host, wanted["2.0"].release_id)
 

@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 import typing as t
 
 import pytest
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
+from ansible_collections.containerless.django.plugins.module_utils._release import files
 from ansible_collections.containerless.django.plugins.module_utils._release.desired import Policy
 from ansible_collections.containerless.django.plugins.module_utils._release.engine import Engine
 from ansible_collections.containerless.django.plugins.module_utils._release.systemd import Systemd
@@ -95,3 +98,37 @@ def test_data_without_a_ledger_is_somebody_s(host: Host) -> None:  # noqa: F811
     assert os.path.isdir(host.layout.data)
     # A test that was interrupted before it released anything leaves no data.
     assert guest.is_guest([], has_data=False)
+
+
+def test_a_test_that_was_interrupted_before_its_first_line_is_a_guest_too(host: Host) -> None:  # noqa: F811
+    one = Systemd(host.layout, host)
+    guest.welcome(host.layout, one, 60)
+    os.makedirs(host.layout.data)
+    assert guest.welcome(host.layout, one, 60)
+    assert not os.path.exists(host.layout.data)
+    os.makedirs(host.layout.data)
+    host.later.clear()
+    with pytest.raises(ContainerlessError, match="is on this host by other releases"):
+        guest.see_off(host.layout, one, keep=False)
+
+
+def test_a_run_that_is_still_at_work_ends_before_what_it_left_goes(
+    host: Host,  # noqa: F811
+    release: t.Callable[..., Systemd],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = release("1.0", guest.WHY)
+    removed = threading.Thread(target=guest.see_off, args=(host.layout, one), kwargs={"keep": False})
+    with files.lock(host.layout.lock, "run r2", 0):
+        removed.start()
+        removed.join(0.3)
+        assert os.path.isdir(host.layout.srv)
+    removed.join(10)
+    assert not os.path.exists(host.layout.srv)
+    release("1.0", guest.WHY)
+    monkeypatch.setattr(guest, "_PATIENCE", 0)
+    with files.lock(host.layout.lock, "run r2", 0):
+        refused = re.escape(f"another release holds {host.layout.lock} (run r2)")
+        with pytest.raises(ContainerlessError, match=refused):
+            guest.welcome(host.layout, one, 60)
+    assert one.activations() == [1]
