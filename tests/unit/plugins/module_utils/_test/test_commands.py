@@ -78,7 +78,7 @@ def test_a_command_that_takes_too_long_is_ended_and_says_so(tmp_path: Path) -> N
     argv = [sys.executable, "-uc", "import time; print('begun'); time.sleep(60)"]
     done = sandbox(tmp_path, timeout=1)._done(argv, lambda child: child.kill())
     assert done.rc != 0
-    assert done.log == "begun\n\nended after 1 s"
+    assert done.log == "begun\n\nended after 1 s (app_test_timeout)"
 
 
 def test_without_a_release_there_is_nothing_to_check(tmp_path: Path) -> None:

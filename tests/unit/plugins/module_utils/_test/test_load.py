@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def web(path: str, answer: bytes) -> t.Iterator[_Server]:
 
 def told(folder: Path) -> dict[str, t.Any]:
     place = {name: str(folder / name) for name in ("socket", "stop", "answer")}
-    return {**place, "host": "shop.example.org", "scheme": "https", "path": "/health/", "rate": 100}
+    return {**place, "host": "shop.example.org", "scheme": "https", "path": "/health/", "status": [200, 204], "rate": 100}
 
 
 def asked(folder: Path) -> dict[str, t.Any]:
@@ -68,7 +69,12 @@ def test_an_app_that_answers_fails_nothing_and_is_asked_as_by_its_proxy(tmp_path
 
 @pytest.mark.parametrize(
     ("answer", "why"),
-    [(b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "answered 502"), (b"", "no answer"), (None, "FileNotFound")],
+    [
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "answered 502"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", "answered 404"),
+        (b"", "no answer"),
+        (None, "FileNotFound"),
+    ],
 )
 def test_each_request_without_a_good_answer_counts(tmp_path: Path, answer: bytes | None, why: str) -> None:
     if answer is None:
@@ -79,3 +85,22 @@ def test_each_request_without_a_good_answer_counts(tmp_path: Path, answer: bytes
     assert found["failed"] == found["asked"] > 5
     assert len(found["why"]) == 5
     assert all(why in line for line in found["why"])
+
+
+def test_a_client_ends_with_the_app_it_asks(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    # Nobody answers, and nobody waits for the answers of an app that is gone.
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(f"{tmp_path}/socket")
+        deaf.listen(64)
+        given = {**told(run), "socket": f"{tmp_path}/socket"}
+        client = subprocess.Popen([sys.executable, "-c", Path(load.__file__).read_text(), json.dumps(given)])
+        time.sleep(0.5)
+        assert client.poll() is None
+        run.rmdir()
+        try:
+            assert client.wait(10) == 0
+        finally:
+            client.kill()
+    assert not run.exists()

@@ -41,7 +41,7 @@ class Place:
         return self.run(["rows", *words])
 
     def check(self, _stored: object) -> Check:
-        return Check(path="/health/", host="shop.example.org")
+        return Check(path="/health/", host="shop.example.org", status=(200, 302))
 
     def _systemd(self, argv: list[str]) -> tuple[int, str, str]:
         self.started.append(argv)
@@ -93,9 +93,10 @@ def test_the_client_gets_its_source_whole_and_asks_what_health_asks(place: Place
     made = place.begin()
     assert made["load: begin"].detail == "20 requests a second for /health/"
     (argv,) = place.started
-    assert "--unit=containerless-shop-load" in argv
+    assert "--unit=containerless-shop-load.service" in argv
     told = json.loads(argv[-1])
     assert (told["socket"], told["host"], told["scheme"]) == (place.layout.web_socket, "shop.example.org", "https")
+    assert told["status"] == [200, 302]
     # Figures of an earlier client are none of this one.
     assert not Path(told["answer"]).exists()
 
