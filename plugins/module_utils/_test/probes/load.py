@@ -3,9 +3,9 @@
 
 """Ask for a page again and again until a file says stop; then write {"asked", "failed", "slowest", "why"} as JSON.
 
-Started as `python3 -c SOURCE JSON` with {"socket", "host", "scheme", "path", "status", "rate", "stop", "answer"}: `rate`
-requests a second whether the last one was answered or not, each over a connection of its own, as from a proxy. An
-answer is good when its status is one of `status`. It ends too when the folder of `stop` is gone: with the app.
+Started as `python3 -c SOURCE JSON` with {"socket", "host", "scheme", "path", "status", "rate", "stop", "answer"}:
+`rate` requests a second whether the last one was answered or not, each over a connection of its own, as from a proxy.
+An answer is good when its status is one of `status`. It ends too when the folder of `stop` is gone: with the app.
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ def web(path: str, answer: bytes) -> t.Iterator[_Server]:
 
 def told(folder: Path) -> dict[str, t.Any]:
     place = {name: str(folder / name) for name in ("socket", "stop", "answer")}
-    return {**place, "host": "shop.example.org", "scheme": "https", "path": "/health/", "status": [200, 204], "rate": 100}
+    page = {"host": "shop.example.org", "scheme": "https", "path": "/health/", "status": [200, 204]}
+    return {**place, **page, "rate": 100}
 
 
 def asked(folder: Path) -> dict[str, t.Any]:
