@@ -31,7 +31,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The active release of an app, and what runs beside its processes. `timeout`: seconds a command, as `option` says."""
+    """The active release of an app, and what runs beside its processes. `timeout`: seconds a command, of `option`."""
 
     layout: Layout
     state: State

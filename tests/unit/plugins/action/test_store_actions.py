@@ -425,3 +425,25 @@ def test_what_none_of_the_signers_has_signed_was_not_tested(
     (untested,) = checked["untested"]
     assert f"{keys.fingerprint('eve')} is not among app_signers" in untested["why"]
     assert (len(counts["records"]), counts["untested"]) == (1, [])
+
+
+@pytest.mark.usefixtures("built")
+def test_a_report_says_why_it_compares_with_nothing(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    root: Path,
+    tmp_path: Path,
+) -> None:
+    told = {"project": "shop", "store": url(repository), "content_id": artifact.content_id, "stages": []}
+    told |= {"dest": str(tmp_path), "template": str(root / "roles/app_test/templates/report.html.j2")}
+    damaged = url(repository).replace("file://", "file:///none")
+    for previous, why in (
+        ({}, "app_test_previous_store is empty"),
+        ({"previous_store": url(repository), "previous_channel": "typo"}, "has no channel typo of shop"),
+        ({"previous_store": damaged}, "has no channel production of shop"),
+    ):
+        (made,) = play(Task("test_report", {**told, **previous}))
+        page = Path(made["html"]).read_text(encoding="utf-8")
+        assert page.count(why) == 2
+        assert page.count("against no earlier artifact") == 2
