@@ -78,8 +78,8 @@ def rows(stages: list[dict[str, t.Any]]) -> list[Row]:
     """Return what was done and found, stage by stage.
 
     A stage is {"name", "title", "steps": [[name, seconds], ...], "checks": [...], "failure": {...}}. Without a name its
-    checks have names of their own, and its title says what failed. A failure is the result of the task that failed, with
-    the action that it was in `action`.
+    checks have names of their own, and its title says what failed. A failure is the result of the task that failed,
+    with the action that it was in `action`.
     """
     found: list[Row] = []
     for stage in stages:

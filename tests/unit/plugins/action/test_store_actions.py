@@ -437,11 +437,11 @@ def test_a_report_says_why_it_compares_with_nothing(
 ) -> None:
     told = {"project": "shop", "store": url(repository), "content_id": artifact.content_id, "stages": []}
     told |= {"dest": str(tmp_path), "template": str(root / "roles/app_test/templates/report.html.j2")}
-    damaged = url(repository).replace("file://", "file:///none")
+    absent = url(repository).replace("file://", "file:///none")
     for previous, why in (
         ({}, "app_test_previous_store is empty"),
         ({"previous_store": url(repository), "previous_channel": "typo"}, "has no channel typo of shop"),
-        ({"previous_store": damaged}, "has no channel production of shop"),
+        ({"previous_store": absent}, "has no channel production of shop"),
     ):
         (made,) = play(Task("test_report", {**told, **previous}))
         page = Path(made["html"]).read_text(encoding="utf-8")
