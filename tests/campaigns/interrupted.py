@@ -76,7 +76,7 @@ run; files in the store and among the reports that are not whole; and on a host 
 units, user, processes, database, and the lease."""
 WAYS = {
     "machines": "the guard of each machine removes it once the playbook has ended, whatever ended it",
-    "host, lease": f"a given host ends the test by itself when its lease is over ({LEASE} s, {LEASE_FULL} s at level full)",
+    "host, lease": f"a given host ends the test by itself when its lease is over: {LEASE} s, or {LEASE_FULL} s",
     "temporary files": "for the record: Ctrl-C while an artifact is sent leaves the folder that it is sent from",
     "host, next": "the next test of the same artifact, begun at once, passes and leaves nothing",
 }

@@ -100,6 +100,7 @@ REFUSED: list[tuple[Variables, str]] = [
         "app_test_secrets has DSN, PEM, which app_release_secrets does not have",
     ),
     ({"app_test_secrets": {"SECRET_KEY": 5}}, "app_test_secrets SECRET_KEY is not a text; quote it in YAML"),
+    ({"app_test_prepare": "/none.yml"}, "app_test_prepare is /none.yml, and there is no such file"),
     (
         {"app_test_timeout": 0, "app_test_lease": -1},
         "app_test_timeout is 0; it is seconds, at least 1; app_test_lease is -1; it is seconds, at least 1",
@@ -143,6 +144,24 @@ def reported(folder: Path) -> dict[str, str]:
     return {str(case.get("name")): "".join(str(why.get("message")) for why in case) for case in cases}
 
 
+def stub(folder: Path, room: Variables) -> None:
+    """Make a host of which test_host says this."""
+    (folder / "stub").write_text(STUB.format(folder=folder), encoding="utf-8")
+    (folder / "stub").chmod(0o755)
+    (folder / "test_host.json").write_text(json.dumps(room), encoding="utf-8")
+
+
+def case(artifact: Artifact) -> Variables:  # noqa: F811
+    """Return what the role knows when it tests a variant on that host."""
+    variant = {**artifact.index["variants"][0], "platform": "debian12", "machine": "stub"}
+    platforms = {variant["content_id"]: "debian12"}
+    return {
+        "app_test_hosts": ["stub"],
+        "__app_test_case": [variant, ["SECRET_KEY"]],
+        "__app_test_built": {"index_id": "f" * 64, "version": "1", "platforms": platforms},
+    }
+
+
 @pytest.mark.parametrize("level", ["default", "full"])
 @pytest.mark.parametrize("refuses", [True, False])
 def test_a_report_is_written_wherever_a_test_ends(
@@ -152,16 +171,10 @@ def test_a_report_is_written_wherever_a_test_ends(
     refuses: bool,
     level: str,
 ) -> None:
-    (tmp_path / "stub").write_text(STUB.format(folder=tmp_path), encoding="utf-8")
-    (tmp_path / "stub").chmod(0o755)
-    room = {"failed": True, "msg": "it is no guest"} if refuses else {"changed": False, "removed": False}
-    (tmp_path / "test_host.json").write_text(json.dumps(room), encoding="utf-8")
-    variant = {**artifact.index["variants"][0], "platform": "debian12", "machine": "stub"}
+    stub(tmp_path, {"failed": True, "msg": "it is no guest"} if refuses else {"changed": False, "removed": False})
     given = {
-        "app_test_hosts": ["stub"],
+        **case(artifact),
         "app_test_level": level,
-        "__app_test_case": [variant, ["SECRET_KEY"]],
-        "__app_test_built": {"index_id": "f" * 64, "version": "1", "platforms": {variant["content_id"]: "debian12"}},
         # What the variant before this one has left.
         "before": {"exposure": {"web": {"exposure": 9.1, "worst": "of another one"}}},
     }
@@ -179,6 +192,26 @@ def test_a_report_is_written_wherever_a_test_ends(
     assert "Not measured: the release did not go live." in text
     assert ("not tried: app_test_previous_store is empty" in text) is (level == "full")
     assert ("systemd 252" in text) is not refuses
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("- ansible.builtin.fail: {msg: no tariff}", "no tariff"), ("", "a task file of it could not be read")],
+)
+def test_a_task_file_that_fails_is_reported(
+    tmp_path: Path,
+    told: Variables,
+    artifact: Artifact,  # noqa: F811
+    text: str,
+    why: str,
+) -> None:
+    stub(tmp_path, {"changed": False, "removed": False})
+    if text:
+        (tmp_path / "prepare.yml").write_text(text, encoding="utf-8")
+    given = {**case(artifact), "app_test_prepare": str(tmp_path / "prepare.yml")}
+    (said,) = refusals(tmp_path, [("variant", given)], {**told, **given})
+    assert "gets no test record, check make a fresh machine failed: " in said
+    assert why in reported(tmp_path)["make a fresh machine"]
 
 
 GOOD = {"app_name": "my_site", "app_release_health_path": '/he"alth/?a=b#c', "app_release_domain": "1.2"}
