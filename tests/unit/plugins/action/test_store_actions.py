@@ -369,6 +369,7 @@ def test_what_nobody_tested_gets_no_signature(
     assert [planned["changed"], tested["changed"], again["changed"]] == [True, True, False]
     found = repository.record(artifact.content_id, record_name(forged))
     assert found == tested["record"] == again["record"]
+    assert found is not None
     assert found["expires"] < FAR["expires"]
     # The same with what ann herself has signed, edited since, and said to be of a time to come.
     place.write_bytes(canonical.dumps({**forged, "time": "9998-01-01T00:00:00Z"}))
