@@ -100,7 +100,7 @@ def _upgrade(seen: Sequence[Task]) -> list[Task]:
     """What only level full has: what is live, the overlay, services, and the role's own tasks on the way from there."""
     kept = next(task.number for task in seen if task.name == "variant | Keep what was released")
     own = [task for task in seen if task.role == "app_test"]
-    before = ("built | Read what is live", "built | Refuse a channel", "overlay |", "services |")
+    before = ("live |", "overlay |", "services |")
     return [task for task in own if task.number > kept or task.name.startswith(before)]
 
 
