@@ -34,7 +34,7 @@ gate: ## the gate before a release: records that count and that do not, hosts th
 	@$(run) python tools/check.py gate
 molecule: ## Molecule scenarios on throwaway machines: all of them, or SCENARIO=name
 	@$(run) python tools/check.py molecule $(SCENARIO)
-test: ## everything above; what CI runs
+test: ## everything above but overlay, of apps a part; what CI runs
 	@$(run) python tools/check.py lint units units-py39 artifact apps report guide gate demo molecule
 demo: ## the sample project: shipped, upgraded, broken, rolled back
 	@$(run) python tests/demo/demo.py

@@ -52,27 +52,36 @@ class ActionModule(StoreAction):
         "reports": {"type": "list", "elements": "path", "default": []},
         "valid_for": {"type": "int", "default": 90},
         "signing_key": {"type": "path", "default": ""},
+        "earlier": {"type": "bool", "default": False},
     }
 
     def act(self, args: Args) -> Result:
         shelf = repository(args, option="app_build_store")
         record = _record(args)
         name = record_name(record)
-        known = shelf.record(record["content_id"], name)
-        # What is still good is signed by a new key, not made again.
-        if known is not None and record["time"] < known["expires"] and _same(known, record):
-            return {"changed": self._sign(shelf, known, args["signing_key"]), "record": known}
+        known, key = shelf.record(record["content_id"], name), args["signing_key"]
+        # Whoever put there what this key has not signed may have written any expiry into it.
+        foreign = bool(key) and not args["earlier"] and known is not None and not _has_signed(key, shelf, known)
+        if known is not None and not foreign and record["time"] < known["expires"] and _same(known, record):
+            return {"changed": self._sign(shelf, known, key), "record": known}
         if not self.check_mode:
-            shelf.put_record(record)
+            shelf.put_record(record, whatever=foreign)
             for report in map(Path, args["reports"]):
                 shelf.put_report(record, report.suffix[1:], report.read_bytes())
-            self._sign(shelf, record, args["signing_key"])
+            self._sign(shelf, record, key)
         return {"changed": True, "record": record}
 
     def _sign(self, shelf: Repository, record: dict[str, t.Any], key: str) -> bool:
         if not key:
             return False
         return Signer(key).sign_record(shelf, record["content_id"], record_name(record), check_mode=self.check_mode)
+
+
+def _has_signed(key: str, shelf: Repository, record: dict[str, t.Any]) -> bool:
+    try:
+        return not Signer(key).sign_record(shelf, record["content_id"], record_name(record), check_mode=True)
+    except ContainerlessError:  # it was edited since
+        return False
 
 
 def _same(known: dict[str, t.Any], record: dict[str, t.Any]) -> bool:

@@ -22,6 +22,7 @@ class ActionModule(StoreAction):
         "level": {"type": "str", "default": "default", "choices": ["default", "full"]},
         "config": {"type": "dict", "required": True},
         "secret_names": {"type": "list", "elements": "str", "default": []},
+        "signers": {"type": "list", "elements": "str", "default": []},
     }
 
     def act(self, args: Args) -> Result:
@@ -33,7 +34,8 @@ class ActionModule(StoreAction):
         for artifact in args["artifacts"]:
             wanted = _tested.Wanted(args["level"], known, artifact["platform"])
             try:
-                found = _tested.counting(shelf, artifact["content_id"], wanted, signers=(), time=_tested.now())
+                signers, now = args["signers"], _tested.now()
+                found = _tested.counting(shelf, artifact["content_id"], wanted, signers=signers, time=now)
             except ContainerlessError as exc:
                 untested.append({**artifact, "why": str(exc)})
             else:

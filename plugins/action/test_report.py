@@ -38,7 +38,7 @@ class ActionModule(StoreAction):
     def act(self, args: Args) -> Result:
         shelf = repository(args, option="app_build_store")
         manifest = shelf.manifest(args["content_id"])
-        before = _previous(args, str(shelf.provenance(args["content_id"]).get("platform")))
+        before, alone = _previous(args, str(shelf.provenance(args["content_id"]).get("platform")))
         report = _test_report.Report(
             title=f"{args['project']} {manifest['version']}, level {args['level']}",
             facts=_facts(args, manifest),
@@ -46,6 +46,7 @@ class ActionModule(StoreAction):
             exposure=args["exposure"],
             difference=compare.compare(compare.Side(before or {}), compare.Side(manifest)),
             previous=before["version"] if before else "",
+            alone=alone,
         )
         # The same artifact may be tested on hosts of several systems.
         where = args["machine"].get("image")
@@ -73,16 +74,16 @@ def _write(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def _previous(args: Args, platform: str) -> Document | None:
-    """Return the manifest of what a channel names for the same platform; None where there is nothing yet."""
+def _previous(args: Args, platform: str) -> tuple[Document | None, str]:
+    """Return the manifest of what a channel names for the same platform, or why there is none."""
     if not args["previous_store"]:
-        return None
+        return None, "app_test_previous_store is empty"
     try:
         shelf: Repository = repository(args, "previous_store", option="app_store", missing=Missing.EMPTY)
-        return shelf.manifest(_offer.choose(shelf, args["previous_channel"], platform))
-    except ContainerlessError:
-        # A first artifact, or one for another platform: nothing to compare with.
-        return None
+        return shelf.manifest(_offer.choose(shelf, args["previous_channel"], platform)), ""
+    except ContainerlessError as exc:
+        # A first artifact, or one for another platform; a damaged store and a typo must not look the same.
+        return None, str(exc)
 
 
 def _facts(args: Args, manifest: Document) -> dict[str, str]:

@@ -166,7 +166,7 @@ def main() -> None:
         elif given["phase"] == "end":
             steps = trial.end(layout)
         else:
-            steps = [step for step in found.steps() if not given["only"] or step[0] in given["only"]]
+            steps = found.chosen(given["only"])
         made = checks.make(steps, activations.secrets(sandbox.active).values())
         measured = {name: {"exposure": m.tenths / 10, "worst": m.worst()} for name, m in found.exposures().items()}
     except ContainerlessError as exc:

@@ -46,6 +46,13 @@ EXAMPLES = r"""
 - name: Make room for a test
   containerless.django.test_host:
     name: shop
+    lease: 1800
+  become: true
+
+- name: Take off the host what the test released
+  containerless.django.test_host:
+    name: shop
+    state: left
   become: true
 """
 
@@ -54,6 +61,7 @@ removed:
   description: Whether something that a test had released was removed, or would be.
   returned: success
   type: bool
+  sample: false
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -78,7 +86,7 @@ def main() -> None:
         layout = Layout(given["name"])
         systemd = Systemd(layout)
         if module.check_mode:
-            removed = guest.has_left(layout, systemd) and not given["keep"]
+            removed = guest.has_left(layout, systemd) and not (given["state"] == "left" and given["keep"])
         elif given["state"] == "ready":
             removed = guest.welcome(layout, systemd, given["lease"])
         else:

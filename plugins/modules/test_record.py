@@ -15,7 +15,8 @@ author:
 description:
   - Writes a test record beside an artifact in a store. It is about one artifact, one level and one class of
     configurations, and it expires.
-  - One that is still good and says the same stays as it is. Otherwise it is replaced.
+  - One that is still good and says the same stays as it is. Otherwise it is replaced. So is one that O(signing_key) has
+    not signed, whatever it says.
   - There is no record of a failure - an artifact without a record is one that was not tested, or did not pass.
   - Runs on the control node. Credentials of a cloud store come from its environment.
 requirements:
@@ -98,9 +99,15 @@ options:
     description:
       - Key of OpenSSH that signs the record - the path of a private one, or of a public one whose private half an agent
         holds.
-      - A record that is there without a signature by this key is signed. Empty for none.
+      - A record that is there without a signature by this key is replaced by this one. Empty for none.
     type: path
     default: ""
+  earlier:
+    description:
+      - Whether these are the checks of an earlier test, out of a record that M(containerless.django.test_record_info)
+        returned. One that is there and says the same is signed then as it stands, with its own expiry.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

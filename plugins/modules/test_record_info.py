@@ -14,7 +14,7 @@ author:
   - containerless.django contributors
 description:
   - Reads the test records of artifacts that have passed, are about a configuration of this class and have not expired.
-  - Does not look at signatures. Who releases does.
+  - With O(signers), a record that none of them signed does not count.
   - Runs on the control node. Credentials of a cloud store come from its environment.
 requirements:
   - obstore 0.12 on the control node
@@ -49,6 +49,11 @@ options:
     required: true
   secret_names:
     description: Names of its secrets.
+    type: list
+    elements: str
+    default: []
+  signers:
+    description: Who may sign, as in O(containerless.django.release#module:signers). Nobody has to when empty.
     type: list
     elements: str
     default: []

@@ -46,7 +46,7 @@ options:
     description:
       - What was done, in that order. Of each stage its C(name), C(steps) (name and seconds of each step of a release),
         C(checks) (what M(containerless.django.release_checks) returned) and C(failure) (result of the task that failed,
-        with its C(action)).
+        with its C(action)). C(title) says what failed of a stage without a name.
     type: list
     elements: dict
     required: true

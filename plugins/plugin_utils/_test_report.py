@@ -48,6 +48,8 @@ class Report:
     exposure: dict[str, dict[str, t.Any]]
     difference: Difference
     previous: str = ""
+    #: Why there is no other artifact.
+    alone: str = ""
 
     @property
     def passed(self) -> bool:
@@ -66,6 +68,7 @@ class Report:
             rows=self.rows,
             exposure=self.exposure,
             previous=self.previous,
+            alone=self.alone,
             dependencies=sections["distributions"],
             migrations=sections["migrations"],
         )
@@ -74,8 +77,9 @@ class Report:
 def rows(stages: list[dict[str, t.Any]]) -> list[Row]:
     """Return what was done and found, stage by stage.
 
-    A stage is {"name", "steps": [[name, seconds], ...], "checks": [...], "failure": {...}}. Without a name its checks
-    have names of their own. A failure is the result of the task that failed, with the action that it was in `action`.
+    A stage is {"name", "title", "steps": [[name, seconds], ...], "checks": [...], "failure": {...}}. Without a name its
+    checks have names of their own, and its title says what failed. A failure is the result of the task that failed,
+    with the action that it was in `action`.
     """
     found: list[Row] = []
     for stage in stages:
@@ -84,11 +88,12 @@ def rows(stages: list[dict[str, t.Any]]) -> list[Row]:
         prefix = f"{name}: " if name else ""
         found += [Row(**{**check, "name": prefix + check["name"]}) for check in stage.get("checks", [])]
         if stage.get("failure"):
-            found += _failed(name, stage["failure"])
+            found += _failed(stage, stage["failure"])
     return found
 
 
-def _failed(name: str, failure: dict[str, t.Any]) -> list[Row]:
+def _failed(stage: dict[str, t.Any], failure: dict[str, t.Any]) -> list[Row]:
+    name = stage["name"]
     if failure.get("action") == _CHECKS:
         return [Row("checks", False, None, _reason(failure))]
     step = failure.get("evidence", {}).get("step", "")
@@ -98,7 +103,8 @@ def _failed(name: str, failure: dict[str, t.Any]) -> list[Row]:
     why = _reason(failure)
     if name == "rollback" and step in _OLD_CODE:
         why = f"no way back, the old code does not work on the newer schema: {why}"
-    failed = Row(f"{name}: {step or 'preflight'}", False, None, why, _evidence(failure))
+    what = f"{name}: {step or 'preflight'}" if name else stage.get("title", "preflight")
+    failed = Row(what, False, None, why, _evidence(failure))
     return [*before, failed, Row("what follows", None, None, "not run")]
 
 
@@ -130,7 +136,9 @@ def junit(title: str, found: list[Row]) -> str:
 
 
 def _reason(failure: dict[str, t.Any]) -> str:
-    return str(failure.get("msg") or "the task failed").strip()
+    # Of a loop each item has its own.
+    items = [str(item["msg"]) for item in failure.get("results", []) if item.get("failed") and item.get("msg")]
+    return ("; ".join(items) or str(failure.get("msg") or "the task failed")).strip()
 
 
 def _evidence(failure: dict[str, t.Any]) -> str:

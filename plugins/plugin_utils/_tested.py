@@ -99,13 +99,33 @@ class Wanted:
 
 
 def counting(repository: Repository, content_id: str, wanted: Wanted, *, signers: Sequence[str], time: str) -> Document:
-    """Return the record of an artifact that counts. Raises with what is wrong with it."""
-    found = [(name, repository.record(content_id, name)) for name in wanted.names()]
-    records = [(name, record) for name, record in found if record is not None]
-    if not records:
+    """Return the record of an artifact that counts. Raises with what is wrong with the first one when none does.
+
+    One that does not count must not stand before one that does: anybody may have put it there.
+    """
+    refused: list[ContainerlessError] = []
+    records: list[tuple[str, Document]] = []
+    for name in wanted.names():
+        try:
+            record = repository.record(content_id, name)
+        except ContainerlessError as exc:
+            refused.append(exc)
+        else:
+            records += [(name, record)] if record is not None else []
+    if not records and not refused:
         raise ContainerlessError(_missing(repository, content_id, wanted))
-    # One that expired must not stand before one that did not.
-    name, record = max(records, key=lambda item: item[1]["expires"])
+    for name, record in sorted(records, key=lambda item: str(item[1]["expires"]), reverse=True):
+        try:
+            _require(repository, name, record, signers, time)
+        except ContainerlessError as exc:
+            refused.append(exc)
+        else:
+            return record
+    raise refused[0]
+
+
+def _require(repository: Repository, name: str, record: Document, signers: Sequence[str], time: str) -> None:
+    content_id = record["content_id"]
     if not record["passed"]:
         raise ContainerlessError(f"artifact {content_id[:12]} failed its test; run the test playbook, {_INSTEAD}")
     if signers:
@@ -115,7 +135,6 @@ def counting(repository: Repository, content_id: str, wanted: Wanted, *, signers
             f"the test record of artifact {content_id[:12]} expired at {record['expires']}; run the test playbook"
             f" again, {_INSTEAD}"
         )
-    return record
 
 
 def _missing(repository: Repository, content_id: str, wanted: Wanted) -> str:

@@ -61,8 +61,8 @@ IMAGE = "debian12"
 PYTHONS = "pymp-"
 #: Seconds until all has to be gone, beside a lease.
 PATIENCE = 120
-#: Seconds after which a given host ends an interrupted test: longer than a whole test takes.
-LEASE = 60
+#: Seconds after which a given host ends an interrupted test: longer than a whole test takes, or one half of level full.
+LEASE, LEASE_FULL = 60, 150
 #: Seconds after which a person presses Ctrl-C again.
 AGAIN = 15
 TITLE = "Interrupted tests"
@@ -76,7 +76,7 @@ run; files in the store and among the reports that are not whole; and on a host 
 units, user, processes, database, and the lease."""
 WAYS = {
     "machines": "the guard of each machine removes it once the playbook has ended, whatever ended it",
-    "host, lease": f"a given host ends the test by itself when its lease of {LEASE} s is over",
+    "host, lease": f"a given host ends the test by itself when its lease is over: {LEASE} s, or {LEASE_FULL} s",
     "temporary files": "for the record: Ctrl-C while an artifact is sent leaves the folder that it is sent from",
     "host, next": "the next test of the same artifact, begun at once, passes and leaves nothing",
 }
@@ -97,10 +97,19 @@ class Story:
 
 
 def _upgrade(seen: Sequence[Task]) -> list[Task]:
-    """What only level full has: the overlay, services, and the role's own tasks on the way from what is live."""
+    """What only level full has: what is live, the overlay, services, and the role's own tasks on the way from there."""
     kept = next(task.number for task in seen if task.name == "variant | Keep what was released")
     own = [task for task in seen if task.role == "app_test"]
-    return [task for task in own if task.number > kept or task.name.startswith(("overlay |", "services |"))]
+    before = ("live |", "overlay |", "services |")
+    return [task for task in own if task.number > kept or task.name.startswith(before)]
+
+
+def _under_load(seen: Sequence[Task]) -> list[Task]:
+    """The role's own tasks from the second release onto an empty host to the end of what was released there."""
+    own = [task for task in seen if task.role == "app_test"]
+    begin = [task.number for task in own if task.name.startswith("fresh | Make room")][1]
+    end = [task.number for task in own if task.name.startswith("gone | Take")][1]
+    return [task for task in own if begin < task.number <= end]
 
 
 def _from_failure(seen: Sequence[Task]) -> list[Task]:
@@ -126,6 +135,20 @@ STORIES = (
             "app_test_previous_channel": "v1",
         },
         _upgrade,
+    ),
+    # The client that asks all the time is in no slice of the app: nothing but the end of its test ends it.
+    Story(
+        "host full",
+        {
+            "app_test_hosts": ["rig1"],
+            "app_test_lease": LEASE_FULL,
+            "app_test_level": "full",
+            "app_test_channel": "v2",
+            "app_test_command": "",
+            "app_test_previous_channel": "v1",
+        },
+        _under_load,
+        host=True,
     ),
 )
 
@@ -224,7 +247,7 @@ class Lane:
         if way == "next" and (wrong := self.finish(story)):
             verdict.left = [f"the next test fails: {wrong}"]
             return verdict
-        deadline = begin + PATIENCE + (LEASE if way == "lease" else 0)
+        deadline = begin + PATIENCE + (story.extra["app_test_lease"] if way == "lease" else 0)
         while (left := self._left(story, run)) and time.monotonic() < deadline:
             time.sleep(0.2)
         verdict.left, verdict.seconds = left, round(time.monotonic() - begin, 1)

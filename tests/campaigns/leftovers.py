@@ -20,6 +20,7 @@ from . import control
 
 #: What a file is called before it gets its name: by the library of the store, and by us.
 _HALF = re.compile(r"#\d+$|^\.")
+#: The client of level full is one of the units.
 _HOST = """
 for place in /srv/containerless /etc/containerless /var/lib/containerless /run/containerless; do
   test ! -e $place/{app} || echo "folder $place/{app}"

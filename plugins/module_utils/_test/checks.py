@@ -136,6 +136,14 @@ class Checks:
             ("processes stay up", self.running),
         ]
 
+    def chosen(self, only: t.Sequence[str]) -> list[Step]:
+        """Return the checks of these names, all of them without one. Raises for a name that none has."""
+        known = self.steps()
+        unknown = set(only) - {name for name, _step in known}
+        if unknown:
+            raise ContainerlessError(f"only names {', '.join(sorted(unknown))}, of which this release has no check")
+        return [step for step in known if not only or step[0] in only]
+
     def deploy(self) -> Finding:
         """What Django itself says of the settings."""
         done = self.sandbox.manage("check", "--deploy", "--fail-level", self.wanted.fail_level)
@@ -233,7 +241,7 @@ class Checks:
         wanted, sandbox = t.cast("Tests", self.wanted.tests), self.sandbox
         with overlay.Overlay(sandbox.layout, sandbox.stored.content_id).placed(wanted.overlay, wanted.sha256) as placed:
             argv = overlay.argv(self._tests_argv(wanted.command), placed)
-            patient = replace(sandbox, timeout=wanted.timeout)
+            patient = replace(sandbox, timeout=wanted.timeout, option="app_test_command_timeout")
             done = patient.run(argv, placed.texts)
         said = f"with {placed.summary} beside the artifact"
         if done.rc == 0:

@@ -31,13 +31,14 @@ class Done:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The active release of an app, and what runs beside its processes. `timeout`: seconds a command."""
+    """The active release of an app, and what runs beside its processes. `timeout`: seconds a command, of `option`."""
 
     layout: Layout
     state: State
     stored: Stored
     active: Ref
     timeout: int
+    option: str = "app_test_timeout"
 
     @classmethod
     def of(cls, layout: Layout, timeout: int) -> Sandbox:
@@ -92,7 +93,7 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             end(child)
             out, err = child.communicate()
-            err += f"\nended after {self.timeout} s".encode()
+            err += f"\nended after {self.timeout} s ({self.option})".encode()
         texts = [part.decode(errors="replace") for part in (out, err)]
         return Done(child.returncode, texts[0], "".join(texts).strip())
 

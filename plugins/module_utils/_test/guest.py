@@ -36,6 +36,7 @@ else:
     layout = Layout({app!r})
     with files.lock(layout.lock, {why!r}, {patience}):
         if all(entry.why.startswith({why!r}) for entry in State.read(layout).entries if entry.state == "staged"):
+            Systemd(layout).stop({client!r})
             removal.remove(layout, Systemd(layout), data=True)
 drop({app!r})
 """
@@ -49,7 +50,8 @@ def welcome(layout: Layout, systemd: Systemd, lease: float) -> bool:
     if lease < 1:
         raise ContainerlessError(f"app_test_lease is {lease}; it is seconds, at least 1")
     left = _take_off(layout, systemd)
-    leave = _LEAVE.format(tools=f"{layout.tools}/current", package=PREFIX, app=layout.app, why=WHY, patience=_PATIENCE)
+    told = {"app": layout.app, "why": WHY, "patience": _PATIENCE, "client": client(layout)}
+    leave = _LEAVE.format(tools=f"{layout.tools}/current", package=PREFIX, **told)
     command = inspect.getsource(database) + leave
     argv = [sys.executable, "-IS", "-c", command]
     systemd.after(_lease(layout), lease, argv, f"{layout.app}: end a test that nobody ended")
@@ -61,6 +63,7 @@ def see_off(layout: Layout, systemd: Systemd, *, keep: bool) -> bool:
 
     Raises ContainerlessError where the app is more than a guest.
     """
+    systemd.stop(client(layout))
     left = not keep and _take_off(layout, systemd)
     systemd.never(_lease(layout))
     return left
@@ -72,6 +75,7 @@ def _take_off(layout: Layout, systemd: Systemd) -> bool:
     if left:
         with files.lock(layout.lock, WHY, _PATIENCE):
             _require_guest(layout, systemd)
+            systemd.stop(client(layout))
             removal.remove(layout, systemd, data=True)
     return database.drop(layout.app, systemd.run) or left
 
@@ -98,6 +102,11 @@ def _require_guest(layout: Layout, systemd: Systemd) -> None:
 def is_guest(came: t.Sequence[str], *, has_data: bool) -> bool:
     """Say whether tests alone released an app, by the reasons of its releases; `has_data`: data was there before."""
     return all(why.startswith(WHY) for why in came) and (bool(came) or not has_data)
+
+
+def client(layout: Layout) -> str:
+    """Return the unit of the client of level full: it is in no slice of the app, so no removal of the app ends it."""
+    return f"{PREFIX}-{layout.app}-load.service"
 
 
 def _lease(layout: Layout) -> str:

@@ -14,9 +14,10 @@ import time
 import typing as t
 
 from .._core.errors import ContainerlessError
-from .._core.names import PREFIX, Layout
+from .._core.names import Layout
 from .._release import files
 from .._release.activations import Activations
+from . import guest
 from .checks import Finding, Step, answer, outcome, words
 from .commands import Sandbox
 from .probes import load, rows
@@ -61,11 +62,12 @@ def _start(sandbox: Sandbox, activations: Activations) -> Finding:
         "host": check.host,
         "scheme": check.scheme,
         "path": check.path,
+        "status": list(check.status),
         "rate": RATE,
         "stop": _stop_file(layout),
         "answer": _answer_file(layout),
     }
-    argv = ["systemd-run", "--quiet", "--collect", f"--unit={PREFIX}-{layout.app}-load", sys.executable, "-c"]
+    argv = ["systemd-run", "--quiet", "--collect", f"--unit={guest.client(layout)}", sys.executable, "-c"]
     rc, _out, err = activations.systemd.run([*argv, inspect.getsource(load).replace("$", "$$"), json.dumps(told)])
     if rc:
         raise ContainerlessError(f"the client did not start: {err.strip()}")

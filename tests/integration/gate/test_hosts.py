@@ -75,3 +75,12 @@ def test_what_failed_goes_too_and_what_is_kept_goes_with_the_next_test(test: Pla
     assert host.sh(f"containerless history {APP} --json").stdout.count('"activation"') == 1
     assert "no test record, check release: " in said(test("RIG_FAULT", **fault))
     assert traces(host) == ""
+
+
+def test_a_host_that_can_not_be_made_ready_is_reported_and_left_empty(test: Play, host: Host, tmp_path: Path) -> None:
+    (tmp_path / "prepare.yml").write_text("- ansible.builtin.fail: {msg: no tariff here}\n")
+    reports = tmp_path / "reports"
+    extra = {"app_test_prepare": str(tmp_path / "prepare.yml"), "app_test_reports": str(reports)}
+    assert "check make a fresh machine failed: no tariff here" in said(test("RIG_READY", **extra))
+    assert len(list(reports.iterdir())) == 2
+    assert traces(host) == ""

@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import argparse
+import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from ansible_collections.containerless.django.plugins.module_utils._core.names import Layout
+from ansible_collections.containerless.django.plugins.module_utils._test import guest
 from ansible_collections.containerless.django.tests.campaigns import interrupted, leftovers, points
 from ansible_collections.containerless.django.tests.campaigns.allowance import Allowance
 from ansible_collections.containerless.django.tests.campaigns.interrupted import STORIES, Campaign, Verdict
-from ansible_collections.containerless.django.tests.campaigns.points import CTRL_C, Point
+from ansible_collections.containerless.django.tests.campaigns.points import CTRL_C, Point, Task
 
 
 def campaign(*verdicts: Verdict) -> Campaign:
@@ -65,3 +69,48 @@ def test_files_that_are_not_whole_are_found(tmp_path: Path) -> None:
         "half a file .rig-tests.tar",
         "half a record",
     ]
+
+
+def test_the_client_of_level_full_is_looked_for_on_a_host() -> None:
+    found = re.search(r"'(containerless-\S+)'", leftovers._HOST.format(app="shop"))
+    assert found
+    assert fnmatch(guest.client(Layout("shop")), found[1])
+
+
+def run(*names: str) -> list[Task]:
+    return [Task(number, "app_test", name, 0.1) for number, name in enumerate(names, 1)]
+
+
+def test_level_full_on_a_host_is_interrupted_while_its_client_asks() -> None:
+    (story,) = [story for story in STORIES if story.name == "host full"]
+    room, gone = "fresh | Make room on the host", "gone | Take what was released off the host"
+    seen = run(
+        "built | x", room, "checks | 1", gone, room, "stage | x", "checks | begin", "back | x", gone, "outcome | x"
+    )
+    assert [task.name for task in story.only(seen)] == ["stage | x", "checks | begin", "back | x", gone]
+
+
+def test_level_full_is_interrupted_where_it_is_more_than_level_default() -> None:
+    (story,) = [story for story in STORIES if story.name == "full"]
+    kept = "variant | Keep what was released"
+    seen = run("built | x", "live | Read what is live", "overlay | x", "variant | x", kept, "gone | x", "outcome | x")
+    assert [task.name for task in story.only(seen)] == [
+        "live | Read what is live",
+        "overlay | x",
+        "gone | x",
+        "outcome | x",
+    ]
+
+
+def test_what_stories_pick_tasks_by_are_names_of_the_role() -> None:
+    names = points.named(interrupted.ROLE)
+    for start in (
+        "live |",
+        "fresh | Make room",
+        "gone | Take",
+        "overlay |",
+        "services |",
+        "stage | Keep why it failed",
+        "variant | Keep what was released",
+    ):
+        assert any(name.startswith(start) for name in names), start

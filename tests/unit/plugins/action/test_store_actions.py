@@ -17,16 +17,26 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.containerless.django.plugins.module_utils._artifact import identity
+from ansible_collections.containerless.django.plugins.module_utils._core import canonical
+from ansible_collections.containerless.django.plugins.plugin_utils import _signing
 from ansible_collections.containerless.django.plugins.plugin_utils._repository import record_name
 from ansible_collections.containerless.django.plugins.plugin_utils._signing import Signer
 
 from ..module_utils.ssh_keys import Keys
 from ..plugin_utils.conftest import Artifact, artifact, other, repository  # noqa: F401
+from ..plugin_utils.test_release_config import OPTIONS
 
 if t.TYPE_CHECKING:
     from ansible_collections.containerless.django.plugins.plugin_utils._repository import Repository
 
-ACTIONS = ("published_artifact", "published_artifact_info", "test_record", "test_record_info", "test_report")
+ACTIONS = (
+    "published_artifact",
+    "published_artifact_info",
+    "test_overlay",
+    "test_record",
+    "test_record_info",
+    "test_report",
+)
 ROOM = "ansible_collections.containerless.django.plugins"
 CHECKS = [{"name": "healthy", "passed": True, "detail": "answered"}]
 MACHINE = {"image": "debian12", "systemd": 252, "python": "3.11", "backend": "nspawn"}
@@ -124,7 +134,12 @@ def _options(documented: dict[str, t.Any]) -> dict[str, t.Any]:
 def test_what_is_documented_is_what_is_checked(name: str) -> None:
     module = importlib.import_module(f"{ROOM}.modules.{name}")
     action = importlib.import_module(f"{ROOM}.action.{name}")
-    assert _spec(_options(yaml.safe_load(module.DOCUMENTATION))) == action.ActionModule.SPEC
+    # What is kept out of logs is no part of a document.
+    checked = {
+        option: {key: value for key, value in known.items() if key != "no_log"}
+        for option, known in action.ActionModule.SPEC.items()
+    }
+    assert _spec(_options(yaml.safe_load(module.DOCUMENTATION))) == checked
 
 
 Play = t.Callable[..., list[Result]]
@@ -320,3 +335,116 @@ def test_a_file_is_no_place_for_two_variants(
     assert "is one artifact, and shop " in result["msg"]
     assert result["msg"].endswith("has 2 variants; build one platform for it (app_build_platforms)")
     assert not list(tmp_path.glob("shop.tar.gz*"))
+
+
+FAR = {"time": "2026-01-01T00:00:00Z", "expires": "9999-01-01T00:00:00Z"}
+
+
+def known(place: Repository, content_id: str, **args: t.Any) -> Task:
+    """Ask for what was tested."""
+    told = {"project": "shop", "store": url(place), "artifacts": [{"content_id": content_id, "platform": "debian12"}]}
+    return Task("test_record_info", {**told, "config": OPTIONS, **args})
+
+
+@pytest.mark.usefixtures("built")
+def test_what_nobody_tested_gets_no_signature(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    keys: Keys,
+) -> None:
+    key: dict[str, t.Any] = {"signing_key": keys.path("ann")}
+    signers = [keys.fill("ann@x <ann>")]
+    # Somebody who can write to the store has written a record there.
+    (first,) = play(recorded(repository, artifact.content_id))
+    forged = {**first["record"], **FAR}
+    place = Path(str(repository.store.folder), repository.keys.record(artifact.content_id, record_name(forged)))
+    place.write_bytes(canonical.dumps(forged))
+    Signer(keys.path("eve")).sign_record(repository, artifact.content_id, record_name(forged))
+    planned, tested, again = play(
+        recorded(repository, artifact.content_id, check=True, **key),
+        recorded(repository, artifact.content_id, **key),
+        recorded(repository, artifact.content_id, **key),
+    )
+    assert [planned["changed"], tested["changed"], again["changed"]] == [True, True, False]
+    found = repository.record(artifact.content_id, record_name(forged))
+    assert found == tested["record"] == again["record"]
+    assert found is not None
+    assert found["expires"] < FAR["expires"]
+    # The same with what ann herself has signed, edited since, and said to be of a time to come.
+    place.write_bytes(canonical.dumps({**forged, "time": "9998-01-01T00:00:00Z"}))
+    edited, unchanged = play(
+        recorded(repository, artifact.content_id, **key),
+        recorded(repository, artifact.content_id, check=True, signing_key=keys.path("ann")),
+    )
+    assert (edited["changed"], unchanged["changed"]) == (True, False)
+    assert edited["record"]["expires"] < FAR["expires"]
+    assert _tested_by(repository, artifact, signers)
+
+
+def _tested_by(place: Repository, artifact: Artifact, signers: list[str]) -> bool:  # noqa: F811
+    """Say whether a signature of the record that is there is good."""
+    (name,) = place.records(artifact.content_id)
+    return bool(_signing.check_record(place, artifact.content_id, name, signers))
+
+
+@pytest.mark.usefixtures("built")
+def test_a_new_key_signs_what_an_old_one_has_signed(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    keys: Keys,
+) -> None:
+    (first,) = play(recorded(repository, artifact.content_id))
+    older = {**first["record"], "time": "2026-01-01T00:00:00Z"}
+    repository.put_record(older, whatever=True)
+    Signer(keys.path("ann")).sign_record(repository, artifact.content_id, record_name(older))
+    (signed,) = play(recorded(repository, artifact.content_id, earlier=True, signing_key=keys.path("eve")))
+    assert (signed["changed"], signed["record"]) == (True, older)
+    for name in ("ann", "eve"):
+        assert _tested_by(repository, artifact, [keys.fill(f"{name}@x <{name}>")])
+
+
+@pytest.mark.usefixtures("built")
+def test_what_none_of_the_signers_has_signed_was_not_tested(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    keys: Keys,
+) -> None:
+    signers = {"signers": [keys.fill("ann@x <ann>")]}
+    (nothing,) = play(known(repository, artifact.content_id))
+    key = keys.path("ann")
+    forged, trusted, checked, _signed, counts = play(
+        recorded(repository, artifact.content_id, config=nothing["config"], signing_key=keys.path("eve")),
+        known(repository, artifact.content_id),
+        known(repository, artifact.content_id, **signers),
+        recorded(repository, artifact.content_id, config=nothing["config"], signing_key=key),
+        known(repository, artifact.content_id, **signers),
+    )
+    assert trusted["records"] == [forged["record"]]
+    (untested,) = checked["untested"]
+    assert f"{keys.fingerprint('eve')} is not among app_signers" in untested["why"]
+    assert (len(counts["records"]), counts["untested"]) == (1, [])
+
+
+@pytest.mark.usefixtures("built")
+def test_a_report_says_why_it_compares_with_nothing(
+    play: Play,
+    repository: Repository,  # noqa: F811
+    artifact: Artifact,  # noqa: F811
+    root: Path,
+    tmp_path: Path,
+) -> None:
+    told = {"project": "shop", "store": url(repository), "content_id": artifact.content_id, "stages": []}
+    told |= {"dest": str(tmp_path), "template": str(root / "roles/app_test/templates/report.html.j2")}
+    absent = url(repository).replace("file://", "file:///none")
+    for previous, why in (
+        ({}, "app_test_previous_store is empty"),
+        ({"previous_store": url(repository), "previous_channel": "typo"}, "has no channel typo of shop"),
+        ({"previous_store": absent}, "has no channel production of shop"),
+    ):
+        (made,) = play(Task("test_report", {**told, **previous}))
+        page = Path(made["html"]).read_text(encoding="utf-8")
+        assert page.count(why) == 2
+        assert page.count("against no earlier artifact") == 2

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,16 @@ def test_a_refusal_before_the_first_step_is_one_of_the_preflight() -> None:
     ]
 
 
+def test_a_stage_without_a_name_fails_by_its_title() -> None:
+    items = [{"failed": False, "msg": "made"}, {"failed": True, "msg": "no image debian99"}]
+    failure = {"action": "containerless.django.machine", "msg": "One or more items failed", "results": items}
+    rows = _test_report.rows([{"name": "", "title": "make a fresh machine", "failure": failure}])
+    assert [(row.name, row.passed, row.detail) for row in rows] == [
+        ("make a fresh machine", False, "no image debian99"),
+        ("what follows", None, "not run"),
+    ]
+
+
 def test_checks_that_could_not_be_made_are_no_failure_of_the_release() -> None:
     failure = {"action": "containerless.django.release_checks", "msg": "lost"}
     rows = _test_report.rows([{"name": "", "failure": failure}])
@@ -100,7 +111,8 @@ def test_a_page_tells_all_of_it_and_escapes_what_others_wrote(root: Path) -> Non
     assert "<script" not in page
     assert page.count('class="row"') == 2
     assert "<td>django</td><td>5.1</td><td>5.2</td>" in page
-    assert "against no earlier artifact" in report(rows).html(template)
+    alone = dataclasses.replace(report(rows), alone="<no channel production>").html(template)
+    assert "against no earlier artifact</h2>\n<p>&lt;no channel production&gt;</p>" in alone
 
 
 def test_a_report_passed_when_all_of_it_did_and_nothing_was_left_out() -> None:

@@ -171,6 +171,22 @@ def test_a_thorough_test_is_a_test_and_not_the_other_way_round(repository: Repos
     assert counting(repository, artifact, []) == full
 
 
+@pytest.mark.parametrize("signed_by_eve", [False, True])
+def test_a_record_that_does_not_count_hides_none_that_does(
+    tested: Repository, artifact: Artifact, keys: Keys, signers: list[str], signed_by_eve: bool
+) -> None:
+    full = {**artifact.record, "level": "full", "expires": "2999-12-31T00:00:00Z"}
+    tested.put_record(full)
+    name = artifact.record_name.replace("default", "full")
+    if signed_by_eve:
+        Signer(keys.path("eve")).sign_record(tested, artifact.content_id, name)
+    assert counting(tested, artifact, signers) == artifact.record
+    with pytest.raises(ContainerlessError, match="is not among app_signers" if signed_by_eve else "no signature"):
+        counting(tested, artifact, signers, level="full")
+    at(tested, tested.keys.record(artifact.content_id, name)).write_bytes(b"{")
+    assert counting(tested, artifact, signers) == artifact.record
+
+
 @pytest.mark.parametrize("bad", [{"passed": False}, {"expires": NOW}])
 def test_only_a_passed_record_that_is_still_good_counts_for_an_upload(
     repository: Repository, artifact: Artifact, bad: dict[str, t.Any]

@@ -81,6 +81,15 @@ def test_how_the_projects_own_tests_are_started(
         assert made._tests_argv(command) == argv
 
 
+def test_a_check_that_no_release_has_is_no_check_that_passed() -> None:
+    sandbox: t.Any = types.SimpleNamespace(is_django=False)
+    made = checks.Checks(sandbox, t.cast("t.Any", None), checks.Wanted())
+    assert [name for name, _step in made.chosen(["pages"])] == ["pages"]
+    assert [name for name, _step in made.chosen([])] == [name for name, _step in made.steps()]
+    with pytest.raises(ContainerlessError, match=r"^only names page, tests, of which this release has no check$"):
+        made.chosen(["page", "pages", "tests"])
+
+
 def test_tests_need_their_overlay() -> None:
     with pytest.raises(ContainerlessError, match="tests needs an overlay"):
         checks.Wanted.of({"tests": checks.DJANGOS, "overlay": None})

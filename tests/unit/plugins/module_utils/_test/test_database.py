@@ -77,7 +77,8 @@ def test_without_a_server_none_is_made() -> None:
 
 def test_a_host_runs_the_file_by_itself() -> None:
     """What a lease runs is one program: it has to compile, and systemd must not expand anything in it."""
-    program = inspect.getsource(database) + guest._LEAVE.format(tools="/x", package="y", app="shop", why="a test")
+    told = {"tools": "/x", "package": "y", "app": "shop", "why": "a test", "patience": 1, "client": "c"}
+    program = inspect.getsource(database) + guest._LEAVE.format(**told)
     compile(program, "lease", "exec")
     assert "$" not in program
     assert program.rstrip().endswith("drop('shop')")

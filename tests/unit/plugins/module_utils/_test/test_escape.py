@@ -46,6 +46,8 @@ GIVEN = {"state": "/s", "code": "/c", "port": 1}
 
 def test_the_table_is_as_long_as_the_documents_say() -> None:
     assert len(escapes.attempts(neighbour.facts(GIVEN, 1))) == 75
+    few = escape.few("/tree", "/s", 22)
+    assert sum(name.startswith(tuple(few["only"])) for name in escapes.attempts(few)) == 8
 
 
 def test_what_is_meant_names_attempts_of_the_table() -> None:

@@ -58,6 +58,26 @@ def test_what_an_interrupted_test_left_goes_before_the_next_one(
     assert (one.activations(), os.path.exists(host.layout.data)) == ([], False)
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_client_of_level_full_ends_with_its_test(
+    host: Host,  # noqa: F811
+    release: t.Callable[..., Systemd],
+    keep: bool,
+) -> None:
+    one = release("1.0", guest.WHY)
+    load = guest.client(host.layout)
+    host.up[load] = 0.0
+    guest.see_off(host.layout, one, keep=keep)
+    assert load not in host.up
+    # One that a killed test has left would hold the name, and ask the next one's release.
+    one = release("1.0", guest.WHY)
+    host.up[load] = 0.0
+    guest.welcome(host.layout, one, 60)
+    assert load not in host.up
+    (_seconds, argv) = host.later[LEASE]
+    assert f".stop({load!r})" in argv[-1]
+
+
 def test_a_guest_stays_when_it_is_told_to(host: Host, release: t.Callable[..., Systemd]) -> None:  # noqa: F811
     one = Systemd(host.layout, host)
     guest.welcome(host.layout, one, 60)
