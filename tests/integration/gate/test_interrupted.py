@@ -102,19 +102,3 @@ def test_no_machine_is_left(inventory: Path, tmp_path: Path, task: str, number: 
 
 def test_a_host_ends_a_killed_test_by_itself(host: Host) -> None:
     assert gone(lambda: traces(host)) == ""
-
-
-def test_the_client_of_level_full_ends_with_its_test(
-    rig: Rig, host: Host, told: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
-    """Killed while it asks: the next test on that host finds neither it nor its name."""
-    core.publish(IMAGE, ("v1", "v2"))
-    shutil.copytree(core.store(IMAGE), tmp_path / "store", ignore=shutil.ignore_patterns("records"))
-    place = (tmp_path / "store").as_uri()
-    upgrade = {"app_test_previous_store": place, "app_test_previous_channel": "v1", "app_test_channel": "v2"}
-    extra = told("RIG_LOAD", app_test_store=place, app_test_level="full", app_test_command="", **upgrade)
-    argv = command("containerless.django.test", rig.inventory, extra)
-    interrupt(argv, tmp_path / "log", "back | Roll back on the machine", signal.SIGKILL, lambda: True)
-    assert f"containerless-{APP}-load.service" in traces(host)
-    rig.play("test", **extra).check()
-    assert traces(host) == ""
