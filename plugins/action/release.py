@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.errors import ContainerlessError
 from ..module_utils._core.names import PREFIX, Layout
-from ..module_utils._release import tool
+from ..module_utils._release import evidence, tool
 from ..plugin_utils import _fleet, _release_config, _release_offer, _tested
 from ..plugin_utils._release_spec import SPEC, STEERING
 from ..plugin_utils._repository import Repository
@@ -42,6 +41,10 @@ _STATES = {"hold": "held", "activate": "activated", "renew": "renewed", "confirm
 @functools.cache
 def _tool() -> str:
     return tool.digest_of(str(_ROOMS))
+
+
+def _values(request: dict[str, Any]) -> list[str]:
+    return [str(value) for value in (request.get("secrets") or {}).values()]
 
 
 class ActionModule(ActionBase):
@@ -214,9 +217,12 @@ class ActionModule(ActionBase):
             request["secrets"] = {}
         # Nobody takes the tool away that runs.
         answered = None if request["tool"] or state == "absent" else self._by_tool(request)
+        told = {**request, "secrets": json.dumps(request["secrets"]) if request["secrets"] else ""}
         result: dict[str, Any] = answered or self._execute_module(
-            module_name=_ON_HOST, module_args=request, task_vars=self._vars
+            module_name=_ON_HOST, module_args=told, task_vars=self._vars
         )
+        # Once more: what a tool or a module says that broke was masked by nobody.
+        result = evidence.mask_answer(result, _values(request))
         for name, seconds in result.get("steps", []):
             self._display.vv(f"{name}: {seconds:.2f} s")
         notes = result.get("notes")
@@ -238,11 +244,10 @@ class ActionModule(ActionBase):
         try:
             said: dict[str, Any] = json.loads(done["stdout"].splitlines()[-1])
         except (IndexError, ValueError):
-            why = (done["stderr"] or done["stdout"]).strip()[-500:]
+            # Masked before it is cut: the end of a secret is none that is known.
+            why = evidence.mask((done["stderr"] or done["stdout"]).strip(), _values(params))[-500:]
             return {"failed": True, "msg": f"{command} gave no answer (rc {done['rc']}): {why}"}
-        # As a module does with its own result.
-        secrets = [value for value in (params.get("secrets") or {}).values() if value]
-        return dict(remove_values(said, secrets))
+        return said
 
     def _has_timers(self, choice: str) -> bool:
         """Say whether this host runs the timers: by default one of the hosts of a play does."""

@@ -19,7 +19,7 @@ import typing as t
 
 from .._core.errors import ContainerlessError
 from .._core.names import APP_NAME, PREFIX, Layout
-from . import manage
+from . import evidence, manage
 from .desired import Policy
 from .engine import Engine
 from .evidence import ReleaseFailed
@@ -198,7 +198,8 @@ def _answer(options: argparse.Namespace) -> int:
         said = request.answer(asked["params"], asked["check"])
     else:
         said = hostinfo.facts(layout, Systemd(layout))
-    print(json.dumps(said))
+    # Here and not where it is read: -vvv prints what comes over the connection.
+    print(json.dumps(evidence.mask_answer(said, (asked["params"].get("secrets") or {}).values())))
     return 0
 
 
