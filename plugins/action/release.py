@@ -121,6 +121,9 @@ class ActionModule(ActionBase):
         extra = {"desired": offer.desired(), **sent}
         if info["tool"] != _tool():
             extra["tool"] = dict(zip(("digest", "packed"), tool.pack(str(_ROOMS)), strict=True))
+        if args["timers"] == "first" and self._vars.get("ansible_limit"):
+            # The first host of the play need not be that of the group: each goes on as it did.
+            extra["timers"] = info["app"]["timers"]
         result = self._on_host(args, "staged", extra)
         if note:
             result["warnings"] = [*result.get("warnings", []), note]

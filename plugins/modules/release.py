@@ -223,7 +223,9 @@ options:
     type: str
     default: ""
   timers:
-    description: Whether the artifact's timers run on the first host of the play, on all of them, or on none.
+    description:
+      - Whether the artifact's timers run on the first host of the play, on all of them, or on none.
+      - In a run with C(--limit), V(first) leaves each host as it is.
     type: str
     choices: [first, all, none]
     default: first

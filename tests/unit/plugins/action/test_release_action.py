@@ -16,6 +16,7 @@ from ..module_utils.ssh_keys import Keys
 from ..plugin_utils.conftest import Artifact, artifact, repository  # noqa: F401
 from ..plugin_utils.test_release_offer import HOST, index_id  # noqa: F401
 from ..plugin_utils.test_units import CONFIG
+from .test_release_by_tool import DIGEST, Args, Host, host  # noqa: F401
 from .test_store_actions import Play, Task, play  # noqa: F401
 
 if t.TYPE_CHECKING:
@@ -94,3 +95,37 @@ def test_a_release_without_a_record_needs_a_reason(
         "app_release_require_test_record is false without a reason; give it in app_release_untested_reason,"
         " it goes into the ledger"
     )
+
+
+ONLY_B = {"inventory_hostname": "b", "ansible_play_hosts_all": ["b"], "ansible_limit": "b"}
+ALL_OF_THEM = {"ansible_play_hosts_all": ["a", "b"]}
+# variables of the host, timers= and whether they run there -> whether they do then
+TIMERS: list[tuple[Args, str, bool, bool]] = [
+    ({**ALL_OF_THEM, "inventory_hostname": "a"}, "first", False, True),
+    ({**ALL_OF_THEM, "inventory_hostname": "b"}, "first", True, False),
+    (ONLY_B, "first", False, False),
+    (ONLY_B, "first", True, True),
+    (ONLY_B, "all", False, True),
+    (ONLY_B, "none", True, False),
+]
+
+
+@pytest.mark.parametrize(("known", "choice", "has", "then"), TIMERS)
+def test_a_run_with_a_limit_leaves_timers_where_they_are(
+    host: Host,  # noqa: F811
+    repository: Repository,  # noqa: F811
+    index_id: str,  # noqa: F811
+    root: Path,
+    known: Args,
+    choice: str,
+    has: bool,
+    then: bool,
+) -> None:
+    host.says({"changed": False})
+    seen = {"host": HOST, "trees": [], "tool": DIGEST, "app": {"timers": has}}
+    told = release(f"file://{repository.store.folder}", index_id, root).args
+    told = {**told, "untested_reason": "x", "phase": "stage", "timers": choice, "observed": seen}
+    action = host.action(told)
+    action._send = lambda *_args: {"artifact": "/tmp/x", "encoding": "gzip"}  # type: ignore[method-assign]
+    action.run(task_vars=known)
+    assert host.asked["params"]["timers"] is then
