@@ -32,6 +32,10 @@ _ROOMS = Path(__file__).parent.parent / "module_utils"
 _NOTHING_SENT: dict[str, Any] = {"desired": {}, "artifact": "", "encoding": "gzip", "tool": {}}
 #: What the shell says of a command that is not there.
 _MISSING = 127
+#: Of these each phase has its own part.
+_PARTS = ("steps", "migrated", "reversed", "notes", "warnings")
+#: What an earlier phase says that the last one does not know; its warnings were shown.
+_EARLIER = ("steps", "migrated", "notes", "exposure", "recovered", "signed_by", "plan")
 _ON_HOST = "containerless.django.release_on_host"
 _INFO = "containerless.django.release_info"
 #: What a phase is called on the host.
@@ -41,6 +45,13 @@ _STATES = {"hold": "held", "activate": "activated", "renew": "renewed", "confirm
 @functools.cache
 def _tool() -> str:
     return tool.digest_of(str(_ROOMS))
+
+
+def _joined(before: dict[str, Any], done: dict[str, Any]) -> dict[str, Any]:
+    """Return what two phases of one run say together: each knows its own part alone."""
+    parts = {name: [*before.get(name, []), *done.get(name, [])] for name in _PARTS if name in before or name in done}
+    kept = {name: before[name] for name in ("exposure", "recovered") if before.get(name)}
+    return {**before, **done, **parts, **kept}
 
 
 def _values(request: dict[str, Any]) -> list[str]:
@@ -86,10 +97,13 @@ class ActionModule(ActionBase):
             if result.get("failed") or not result.get("staged"):
                 return result
             done = self._on_host({**args, "run": result["run"]}, state)
-            result = {**result, **done, "steps": [*result["steps"], *done.get("steps", [])]}
+            result = _joined(result, done)
         return result
 
     def _stage(self, args: dict[str, Any]) -> dict[str, Any]:
+        missing = [name for name in ("store", "config", "templates", "sandbox_templates") if args[name] is None]
+        if missing:  # `required_if` knows one condition, and these are two: phase and state
+            raise ContainerlessError(f"missing to stage a release: {', '.join(missing)}")
         config = _release_config.make({**args["config"], "secrets": args["secrets"]})
         if not args["index_id"]:
             if self._task.check_mode:
@@ -167,7 +181,8 @@ class ActionModule(ActionBase):
         good = not result.get("failed")
         why = "" if good else str(result.get("msg", "the module failed"))
         said = {"run": args["run"], "good": good, "why": why, "evidence": result.get("evidence", {})}
-        said["steps"] = result.get("steps", [])
+        said.update({name: result[name] for name in _EARLIER if name in result})
+        said.setdefault("steps", [])
         if not good:
             self._display.error(f"{self._vars.get('inventory_hostname', 'host')}: {why}")
         kept: dict[str, Any] = {name: result[name] for name in ("release", "steps", "migrated") if name in result}
@@ -177,8 +192,8 @@ class ActionModule(ActionBase):
         """Keep the release when every host took it; else take it back here and fail."""
         verdict = args["verdict"] or {"good": True, "why": ""}
         if verdict["good"]:
-            return self._on_host(args, "confirmed")
-        own = (self._vars.get("ansible_facts") or {}).get(_fleet.FACT) or {}
+            return _joined(self._earlier(args["run"]), self._on_host(args, "confirmed"))
+        own = self._own()
         if own.get("run") == args["run"] and not own["good"]:
             return {"failed": True, "changed": True, "msg": own["why"], "evidence": own["evidence"]}
         reason = f"not every host took it: {verdict['why']}"
@@ -188,6 +203,18 @@ class ActionModule(ActionBase):
         if undone.get("recovered") == "forward":
             what = f"{live} stays live, since its migrations leave no automatic way back"
         return {**undone, "failed": True, "changed": True, "msg": f"{what}: {reason}"}
+
+    def _own(self) -> dict[str, Any]:
+        """Return what this host said of its activation, if it did."""
+        return (self._vars.get("ansible_facts") or {}).get(_fleet.FACT) or {}
+
+    def _earlier(self, run: str) -> dict[str, Any]:
+        """Return what the phases before said of this run, as far as the role has it: its result is about all of them."""
+        found: dict[str, Any] = {}
+        for said in (self._vars.get(_fleet.STAGED) or {}, self._own()):
+            if said.get("run") == run:
+                found = _joined(found, {name: said[name] for name in _EARLIER if name in said})
+        return found
 
     # Trips.
 

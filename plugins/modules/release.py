@@ -41,7 +41,8 @@ options:
     default: present
   phase:
     description:
-      - With O(state=present), which part of a release to do. V(all) does the three of them, for a single host.
+      - With O(state=present), which part of a release to do. V(all) does the three of them, for a single host. It and
+        V(stage) need O(store), O(config), O(templates) and O(sandbox_templates).
       - V(stage) puts it on the disk and judges it, V(activate) brings it before traffic, V(confirm) keeps it. What was
         activated and is not confirmed within O(confirm_timeout) goes back by itself; V(renew) lets it wait anew.
       - V(hold) may stand before V(activate) where several hosts share a database - requests wait from then on.
@@ -331,7 +332,9 @@ activation:
   type: int
   sample: 2
 steps:
-  description: Steps of the transaction with their seconds.
+  description:
+    - Steps of the transaction with their seconds; with O(phase=confirm) in the role those of all phases, as with
+      RV(migrated), RV(exposure) and RV(notes).
   returned: success
   type: list
   elements: list
