@@ -19,7 +19,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.errors import ContainerlessError
-from ..module_utils._core.names import PREFIX, Layout
+from ..module_utils._core.names import Layout
 from ..module_utils._release import evidence, tool
 from ..plugin_utils import _fleet, _release_config, _release_offer, _tested
 from ..plugin_utils._release_spec import SPEC, STEERING
@@ -209,7 +209,7 @@ class ActionModule(ActionBase):
         return (self._vars.get("ansible_facts") or {}).get(_fleet.FACT) or {}
 
     def _earlier(self, run: str) -> dict[str, Any]:
-        """Return what the phases before said of this run, as far as the role has it: its result is about all of them."""
+        """Return what the phases before said of this run, where the role has it: its result is about all of them."""
         found: dict[str, Any] = {}
         for said in (self._vars.get(_fleet.STAGED) or {}, self._own()):
             if said.get("run") == run:
@@ -224,7 +224,8 @@ class ActionModule(ActionBase):
             blob = Path(scratch) / "artifact"
             encoding = repository.fetch_blob(content_id, blob, encodings)
             self._say(f"sends the artifact ({blob.stat().st_size / 1e6:.1f} MB)")
-            there = f"/tmp/{PREFIX}-{uuid.uuid4().hex}"  # noqa: S108 - nobody can guess it, and its digest is known
+            blob.chmod(0o600)  # which its copy has too
+            there = f"{self._layout.sent}{uuid.uuid4().hex}"
             self._transfer_file(str(blob), there)
         return {"artifact": there, "encoding": encoding}
 

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import typing as t
 from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleActionFail
+from ansible_collections.containerless.django.plugins.action import release as action_module
 from ansible_collections.containerless.django.plugins.plugin_utils import _fleet
 from ansible_collections.containerless.django.plugins.plugin_utils._signing import Signer
 
@@ -222,3 +224,19 @@ def test_the_last_phase_of_the_role_says_what_all_of_them_did(host: Host) -> Non
     for run, expected in (("r1", TOGETHER), ("r2", {**IDS, **PHASES["confirmed"]})):
         confirm = host.action({"phase": "confirm", "run": run, "verdict": {"good": True}})
         assert confirm.run(task_vars=known) == expected
+
+
+def test_what_is_sent_is_for_its_app_and_for_root_alone(
+    host: Host,  # noqa: F811
+    repository: Repository,  # noqa: F811
+    index_id: str,  # noqa: F811
+) -> None:
+    sent: list[tuple[str, int]] = []
+    action = host.action({})
+    action._vars, action._layout = {}, action_module.Layout("shop")
+    action._transfer_file = lambda here, there: sent.append((there, Path(here).stat().st_mode & 0o777))  # type: ignore[method-assign]
+    content_id = repository.index(index_id)["variants"][0]["content_id"]
+    told = action._send(repository, content_id, ["gzip"])
+    ((there, mode),) = sent
+    assert (told["artifact"], mode) == (there, 0o600)
+    assert re.fullmatch("/tmp/containerless-shop-[0-9a-f]{32}", there)
