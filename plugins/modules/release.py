@@ -173,7 +173,7 @@ options:
         type: dict
         default: {}
       task_timeout:
-        description: Seconds that a migration may take.
+        description: Seconds that a migration, or what a timer starts, may take.
         type: int
         default: 600
       max_exposure:

@@ -230,7 +230,16 @@ def test_what_is_sent_is_for_its_app_and_for_root_alone(
     host: Host,  # noqa: F811
     repository: Repository,  # noqa: F811
     index_id: str,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    fetch = repository.fetch_blob
+
+    def readable(content_id: str, dest: Path, encodings: list[str]) -> str:
+        encoding = fetch(content_id, dest, encodings)
+        dest.chmod(0o644)
+        return encoding
+
+    monkeypatch.setattr(repository, "fetch_blob", readable)
     sent: list[tuple[str, int]] = []
     action = host.action({})
     action._vars, action._layout = {}, action_module.Layout("shop")
