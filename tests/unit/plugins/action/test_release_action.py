@@ -239,11 +239,16 @@ def test_what_is_sent_is_for_its_app_and_for_root_alone(
         dest.chmod(0o644)
         return encoding
 
-    monkeypatch.setattr(repository, "fetch_blob", readable)
+    monkeypatch.setattr(type(repository), "fetch_blob", lambda _self, *args: readable(*args))
     sent: list[tuple[str, int]] = []
     action = host.action({})
     action._vars, action._layout = {}, action_module.Layout("shop")
-    action._transfer_file = lambda here, there: sent.append((there, Path(here).stat().st_mode & 0o777))  # type: ignore[method-assign]
+
+    def transfer(here: str, there: str) -> str:
+        sent.append((there, Path(here).stat().st_mode & 0o777))
+        return there
+
+    action._transfer_file = transfer  # type: ignore[method-assign]
     content_id = repository.index(index_id)["variants"][0]["content_id"]
     told = action._send(repository, content_id, ["gzip"])
     ((there, mode),) = sent

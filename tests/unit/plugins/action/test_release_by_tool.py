@@ -200,7 +200,7 @@ def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     monkeypatch.setattr(release_on_host.request, "answer", lambda params, _check: asked.append(params) or dict(said))
     monkeypatch.setattr(basic.AnsibleModule, "_log_to_syslog", lambda _self, text: print(text))
     monkeypatch.setattr(basic, "has_journal", False)
-    told = {"name": "shop", "state": "staged", "run": "r1", "who": "me", "secrets": json.dumps(secrets)}
+    told: Args = {"name": "shop", "state": "staged", "run": "r1", "who": "me", "secrets": json.dumps(secrets)}
     told["_ansible_inject_invocation"] = True
     with patch_module_args(told), pytest.raises(SystemExit):
         release_on_host.main()
