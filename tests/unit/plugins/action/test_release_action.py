@@ -248,7 +248,7 @@ def test_what_is_sent_is_for_its_app_and_for_root_alone(
         sent.append((there, Path(here).stat().st_mode & 0o777))
         return there
 
-    action._transfer_file = transfer  # type: ignore[method-assign]
+    action._transfer_file = transfer  # type: ignore[method-assign, assignment]
     content_id = repository.index(index_id)["variants"][0]["content_id"]
     told = action._send(repository, content_id, ["gzip"])
     ((there, mode),) = sent
