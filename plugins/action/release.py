@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
 from ..module_utils._core.errors import ContainerlessError
-from ..module_utils._core.names import PREFIX, Layout
-from ..module_utils._release import tool
+from ..module_utils._core.names import Layout
+from ..module_utils._release import evidence, tool
 from ..plugin_utils import _fleet, _release_config, _release_offer, _tested
 from ..plugin_utils._release_spec import SPEC, STEERING
 from ..plugin_utils._repository import Repository
@@ -33,6 +32,10 @@ _ROOMS = Path(__file__).parent.parent / "module_utils"
 _NOTHING_SENT: dict[str, Any] = {"desired": {}, "artifact": "", "encoding": "gzip", "tool": {}}
 #: What the shell says of a command that is not there.
 _MISSING = 127
+#: Of these each phase has its own part.
+_PARTS = ("steps", "migrated", "reversed", "notes", "warnings")
+#: What an earlier phase says that the last one does not know; its warnings were shown.
+_EARLIER = ("steps", "migrated", "notes", "exposure", "recovered", "signed_by", "plan")
 _ON_HOST = "containerless.django.release_on_host"
 _INFO = "containerless.django.release_info"
 #: What a phase is called on the host.
@@ -42,6 +45,17 @@ _STATES = {"hold": "held", "activate": "activated", "renew": "renewed", "confirm
 @functools.cache
 def _tool() -> str:
     return tool.digest_of(str(_ROOMS))
+
+
+def _joined(before: dict[str, Any], done: dict[str, Any]) -> dict[str, Any]:
+    """Return what two phases of one run say together: each knows its own part alone."""
+    parts = {name: [*before.get(name, []), *done.get(name, [])] for name in _PARTS if name in before or name in done}
+    kept = {name: before[name] for name in ("exposure", "recovered") if before.get(name)}
+    return {**before, **done, **parts, **kept}
+
+
+def _values(request: dict[str, Any]) -> list[str]:
+    return [str(value) for value in (request.get("secrets") or {}).values()]
 
 
 class ActionModule(ActionBase):
@@ -83,10 +97,13 @@ class ActionModule(ActionBase):
             if result.get("failed") or not result.get("staged"):
                 return result
             done = self._on_host({**args, "run": result["run"]}, state)
-            result = {**result, **done, "steps": [*result["steps"], *done.get("steps", [])]}
+            result = _joined(result, done)
         return result
 
     def _stage(self, args: dict[str, Any]) -> dict[str, Any]:
+        missing = [name for name in ("store", "config", "templates", "sandbox_templates") if args[name] is None]
+        if missing:  # `required_if` knows one condition, and these are two: phase and state
+            raise ContainerlessError(f"missing to stage a release: {', '.join(missing)}")
         config = _release_config.make({**args["config"], "secrets": args["secrets"]})
         if not args["index_id"]:
             if self._task.check_mode:
@@ -118,6 +135,9 @@ class ActionModule(ActionBase):
         extra = {"desired": offer.desired(), **sent}
         if info["tool"] != _tool():
             extra["tool"] = dict(zip(("digest", "packed"), tool.pack(str(_ROOMS)), strict=True))
+        if args["timers"] == "first" and self._vars.get("ansible_limit"):
+            # The first host of the play need not be that of the group: each goes on as it did.
+            extra["timers"] = info["app"]["timers"]
         result = self._on_host(args, "staged", extra)
         if note:
             result["warnings"] = [*result.get("warnings", []), note]
@@ -161,7 +181,8 @@ class ActionModule(ActionBase):
         good = not result.get("failed")
         why = "" if good else str(result.get("msg", "the module failed"))
         said = {"run": args["run"], "good": good, "why": why, "evidence": result.get("evidence", {})}
-        said["steps"] = result.get("steps", [])
+        said.update({name: result[name] for name in _EARLIER if name in result})
+        said.setdefault("steps", [])
         if not good:
             self._display.error(f"{self._vars.get('inventory_hostname', 'host')}: {why}")
         kept: dict[str, Any] = {name: result[name] for name in ("release", "steps", "migrated") if name in result}
@@ -171,8 +192,8 @@ class ActionModule(ActionBase):
         """Keep the release when every host took it; else take it back here and fail."""
         verdict = args["verdict"] or {"good": True, "why": ""}
         if verdict["good"]:
-            return self._on_host(args, "confirmed")
-        own = (self._vars.get("ansible_facts") or {}).get(_fleet.FACT) or {}
+            return _joined(self._earlier(args["run"]), self._on_host(args, "confirmed"))
+        own = self._own()
         if own.get("run") == args["run"] and not own["good"]:
             return {"failed": True, "changed": True, "msg": own["why"], "evidence": own["evidence"]}
         reason = f"not every host took it: {verdict['why']}"
@@ -183,6 +204,18 @@ class ActionModule(ActionBase):
             what = f"{live} stays live, since its migrations leave no automatic way back"
         return {**undone, "failed": True, "changed": True, "msg": f"{what}: {reason}"}
 
+    def _own(self) -> dict[str, Any]:
+        """Return what this host said of its activation, if it did."""
+        return (self._vars.get("ansible_facts") or {}).get(_fleet.FACT) or {}
+
+    def _earlier(self, run: str) -> dict[str, Any]:
+        """Return what the phases before said of this run, where the role has it: its result is about all of them."""
+        found: dict[str, Any] = {}
+        for said in (self._vars.get(_fleet.STAGED) or {}, self._own()):
+            if said.get("run") == run:
+                found = _joined(found, {name: said[name] for name in _EARLIER if name in said})
+        return found
+
     # Trips.
 
     def _send(self, repository: Repository, content_id: str, encodings: list[str]) -> dict[str, str]:
@@ -191,7 +224,8 @@ class ActionModule(ActionBase):
             blob = Path(scratch) / "artifact"
             encoding = repository.fetch_blob(content_id, blob, encodings)
             self._say(f"sends the artifact ({blob.stat().st_size / 1e6:.1f} MB)")
-            there = f"/tmp/{PREFIX}-{uuid.uuid4().hex}"  # noqa: S108 - nobody can guess it, and its digest is known
+            blob.chmod(0o600)  # which its copy has too
+            there = f"{self._layout.sent}{uuid.uuid4().hex}"
             self._transfer_file(str(blob), there)
         return {"artifact": there, "encoding": encoding}
 
@@ -214,9 +248,12 @@ class ActionModule(ActionBase):
             request["secrets"] = {}
         # Nobody takes the tool away that runs.
         answered = None if request["tool"] or state == "absent" else self._by_tool(request)
+        told = {**request, "secrets": json.dumps(request["secrets"]) if request["secrets"] else ""}
         result: dict[str, Any] = answered or self._execute_module(
-            module_name=_ON_HOST, module_args=request, task_vars=self._vars
+            module_name=_ON_HOST, module_args=told, task_vars=self._vars
         )
+        # Once more: what a tool or a module says that broke was masked by nobody.
+        result = evidence.mask_answer(result, _values(request))
         for name, seconds in result.get("steps", []):
             self._display.vv(f"{name}: {seconds:.2f} s")
         notes = result.get("notes")
@@ -238,11 +275,10 @@ class ActionModule(ActionBase):
         try:
             said: dict[str, Any] = json.loads(done["stdout"].splitlines()[-1])
         except (IndexError, ValueError):
-            why = (done["stderr"] or done["stdout"]).strip()[-500:]
+            # Masked before it is cut: the end of a secret is none that is known.
+            why = evidence.mask((done["stderr"] or done["stdout"]).strip(), _values(params))[-500:]
             return {"failed": True, "msg": f"{command} gave no answer (rc {done['rc']}): {why}"}
-        # As a module does with its own result.
-        secrets = [value for value in (params.get("secrets") or {}).values() if value]
-        return dict(remove_values(said, secrets))
+        return said
 
     def _has_timers(self, choice: str) -> bool:
         """Say whether this host runs the timers: by default one of the hosts of a play does."""

@@ -41,7 +41,8 @@ options:
     default: present
   phase:
     description:
-      - With O(state=present), which part of a release to do. V(all) does the three of them, for a single host.
+      - With O(state=present), which part of a release to do. V(all) does the three of them, for a single host. It and
+        V(stage) need O(store), O(config), O(templates) and O(sandbox_templates).
       - V(stage) puts it on the disk and judges it, V(activate) brings it before traffic, V(confirm) keeps it. What was
         activated and is not confirmed within O(confirm_timeout) goes back by itself; V(renew) lets it wait anew.
       - V(hold) may stand before V(activate) where several hosts share a database - requests wait from then on.
@@ -172,7 +173,7 @@ options:
         type: dict
         default: {}
       task_timeout:
-        description: Seconds that a migration may take.
+        description: Seconds that a migration, or what a timer starts, may take.
         type: int
         default: 600
       max_exposure:
@@ -223,7 +224,9 @@ options:
     type: str
     default: ""
   timers:
-    description: Whether the artifact's timers run on the first host of the play, on all of them, or on none.
+    description:
+      - Whether the artifact's timers run on the first host of the play, on all of them, or on none.
+      - In a run with C(--limit), V(first) leaves each host as it is.
     type: str
     choices: [first, all, none]
     default: first
@@ -329,7 +332,9 @@ activation:
   type: int
   sample: 2
 steps:
-  description: Steps of the transaction with their seconds.
+  description:
+    - Steps of the transaction with their seconds; with O(phase=confirm) in the role those of all phases, as with
+      RV(migrated), RV(exposure) and RV(notes).
   returned: success
   type: list
   elements: list

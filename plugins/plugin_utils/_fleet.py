@@ -17,6 +17,8 @@ from ..module_utils._core.errors import ContainerlessError
 
 #: Name of the fact in which a host says how it fared.
 FACT = "containerless_verdict"
+#: Name of the variable in which the role has what staging said.
+STAGED = "__app_release_staged"
 _SIZE = re.compile(r"([1-9][0-9]*)(%?)")
 
 
@@ -47,7 +49,7 @@ def verdict(hosts: Mapping[str, Mapping[str, Any]], asked: Iterable[str] | None 
     asked = list(hosts) if asked is None else list(asked)
     bad: dict[str, str] = {}
     for name, known in hosts.items():
-        staged = known.get("__app_release_staged")
+        staged = known.get(STAGED)
         if staged is None:
             continue
         said = (known.get("ansible_facts") or {}).get(FACT) or {}

@@ -59,6 +59,8 @@ def _check_numbers(options: dict[str, Any]) -> None:
     for option, number in numbers.items():
         if not _is_number(number) or number < 1:
             raise ContainerlessError(f"{option} is {number!r}; it must be a whole number, at least 1")
+    if options["health"]["stay_up"] < 0:
+        raise ContainerlessError("app_release_health_stay_up is seconds and can't be negative")
     if not 1 <= options["listen_connections"] <= MAX_CONNECTIONS:
         raise ContainerlessError(
             f"app_release_listen_connections is {options['listen_connections']}; it must be from 1 to {MAX_CONNECTIONS}"

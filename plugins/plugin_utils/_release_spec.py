@@ -84,8 +84,5 @@ SPEC: dict[str, Any] = {
         "to": {"type": "str", "default": ""},
         "remove_data": {"type": "bool", "default": False},
     },
-    "required_if": [
-        ("phase", "stage", ("store", "config", "templates", "sandbox_templates")),
-        *[("phase", phase, ("run",)) for phase in ("hold", "activate", "renew", "confirm")],
-    ],
+    "required_if": [("phase", phase, ("run",)) for phase in ("hold", "activate", "renew", "confirm")],
 }

@@ -221,6 +221,24 @@ def test_every_playbook_has_an_argument_spec_that_its_plays_name() -> None:
     assert problems == []
 
 
+def test_every_playbook_of_releases_has_the_options_of_the_role() -> None:
+    """What a play does not state it neither shows nor checks; a default is the role's, and so is what it must have."""
+    left_out = {"default", "required"}
+    entries = load(ROOT / "roles/app_release/meta/argument_specs.yml")["argument_specs"]
+    problems = []
+    for entry, spec in entries.items():
+        name = "release" if entry == "main" else entry
+        play = load(ROOT / f"playbooks/{name}.meta.yml")["argument_specs"][name]["options"]
+        for option, stated in spec["options"].items():
+            one, other = (
+                {k: v for k, v in each.items() if k not in left_out} for each in (stated, play.get(option, {}))
+            )
+            # A playbook names the app by app_name alone.
+            if option != "app_release_name" and one != other:
+                problems.append(f"{name}: {option}: {other} instead of {one}")
+    assert problems == []
+
+
 # --- modules
 
 

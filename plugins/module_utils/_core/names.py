@@ -245,6 +245,11 @@ class Layout:
         return self._at("etc/systemd/system", self.boot_unit)
 
     @property
+    def sent(self) -> str:
+        """How the path of an artifact begins that is on its way to the process that reads it; the rest is by chance."""
+        return self._at("tmp", f"{PREFIX}-{self.app}-")
+
+    @property
     def tools(self) -> str:
         return self._at("usr/local/lib", PREFIX)
 

@@ -19,7 +19,7 @@ import typing as t
 
 from .._core.errors import ContainerlessError
 from .._core.names import APP_NAME, PREFIX, Layout
-from . import manage
+from . import evidence, manage
 from .desired import Policy
 from .engine import Engine
 from .evidence import ReleaseFailed
@@ -197,7 +197,8 @@ def _answer(options: argparse.Namespace) -> int:
     layout = Layout(options.app)
     params = asked["params"]
     said = request.answer(params, asked["check"]) if params else request.look(layout, Systemd(layout))
-    print(json.dumps(said))
+    # Here and not where it is read: -vvv prints what comes over the connection.
+    print(json.dumps(evidence.mask_answer(said, (params.get("secrets") or {}).values())))
     return 0
 
 

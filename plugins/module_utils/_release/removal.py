@@ -11,7 +11,7 @@ import pwd
 import shutil
 
 from .._core.names import Layout
-from . import deadman, files, listen
+from . import deadman, files, leftovers, listen
 from .systemd import Systemd
 
 
@@ -42,6 +42,7 @@ def remove(layout: Layout, systemd: Systemd, *, data: bool) -> None:
             systemd.run(["userdel", name])
         if any(known.gr_name == layout.shared_group for known in grp.getgrall()):
             systemd.run(["groupdel", layout.shared_group])
+    leftovers.sweep(layout)
     systemd.reload()
 
 

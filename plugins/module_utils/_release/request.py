@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 
 from .._core.errors import ContainerlessError
 from .._core.names import PREFIX, Layout
-from . import files, hostinfo, plan, removal, tool
+from . import files, hostinfo, leftovers, plan, removal, tool
 from .desired import Desired, Outcome, Policy
 from .engine import Engine
 from .evidence import ReleaseFailed
@@ -81,8 +81,9 @@ def _staged(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
         if planned["changed"]:
             engine.preflight(desired)
         return planned
-    brought = bool(params["tool"]) and tool.install(layout, params["tool"]["digest"], params["tool"]["packed"])
-    with _removed_at_last(params["artifact"]), engine.locked():
+    with _removed_at_last(params["artifact"]), contextlib.ExitStack() as held:
+        brought = bool(params["tool"]) and tool.install(layout, params["tool"]["digest"], params["tool"]["packed"])
+        held.enter_context(engine.locked())
         result = _planned(engine.state, systemd, desired)
         if result["changed"]:
             return {**result, **_answer(engine, engine.stage(desired)), "staged": True}
@@ -94,10 +95,13 @@ def _staged(params: dict[str, t.Any], check: bool) -> dict[str, t.Any]:
 @contextlib.contextmanager
 def _removed_at_last(artifact: str) -> t.Iterator[None]:
     """Take away the artifact that was sent, whatever becomes of it: it was sent for this call."""
-    try:
+    if not os.path.basename(artifact).startswith(f"{PREFIX}-"):
         yield
-    finally:
-        if os.path.basename(artifact).startswith(f"{PREFIX}-"):
+        return
+    with leftovers.claimed(artifact):
+        try:
+            yield
+        finally:
             with contextlib.suppress(OSError):
                 os.unlink(artifact)
 

@@ -28,6 +28,8 @@ KEPT = "/root/containerless-campaign"
 HOMES = ("srv", "etc", "var/lib")
 #: What may stand beside the app's data once nothing is under way.
 STATE_FILES = {"ledger.jsonl", "active", "lock", "host", "data"}
+#: Seconds in which somebody may be about to read what was sent; who reads it makes it old.
+ON_ITS_WAY = 60
 CLOSED = {"good", "failed", "refused", "rolled_back"}
 
 
@@ -192,7 +194,14 @@ def files(app: App) -> list[str]:
             # The app's own data and what is in a tree are not ours to judge; `verify` does the latter.
             folders[:] = [] if folder in (f"{app.var}/data", trees) else folders
     found += [f"left: {trees}/{name}" for name in listed(trees) if not re.fullmatch("[0-9a-f]{64}", name)]
-    return found
+    return found + [f"left: {path}" for path in sent(app) if not 0 <= time.time() - os.stat(path).st_mtime < ON_ITS_WAY]
+
+
+def sent(app: App) -> list[str]:
+    """Return the artifacts that were sent for the app and are still there."""
+    return [
+        f"/tmp/{name}" for name in os.listdir("/tmp") if re.fullmatch(f"containerless-{app.name}-[0-9a-f]{{32}}", name)
+    ]
 
 
 def closed(app: App, number: int) -> list[str]:
@@ -279,6 +288,8 @@ def save(app: App, name: str) -> dict[str, t.Any]:
 def restore(app: App, name: str, *, bare: bool) -> dict[str, t.Any]:
     """Come back to what was saved. Trees are read-only: those that are there stay, and with `bare` no others."""
     stop(app)
+    for path in sent(app):
+        drop(path)
     for home in HOMES:
         place, kept = f"/{home}/containerless/{app.name}", f"{KEPT}/{name}/{home}/{app.name}"
         for each in set(os.listdir(place)) - {"trees"}:

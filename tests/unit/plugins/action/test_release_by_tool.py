@@ -13,6 +13,8 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.containerless.django.plugins.action import release
 from ansible_collections.containerless.django.plugins.module_utils._core.errors import ContainerlessError
 from ansible_collections.containerless.django.plugins.modules import release_on_host
@@ -35,6 +37,7 @@ class Host:
         self.pipelining = True
         self.told: list[str] = []
         self.modules: list[Args] = []
+        self.answers: Args = {"changed": True, "by": "module"}
         monkeypatch.setattr(release, "_tool", lambda: DIGEST)
         monkeypatch.setattr(
             release.tool, "command_of", lambda _layout, digest: str(self.command.parents[1] / digest / "command")
@@ -81,7 +84,7 @@ class Host:
 
     def _module(self, **call: t.Any) -> Args:
         self.modules.append(call)
-        return {"changed": True, "by": "module"}
+        return dict(self.answers)
 
 
 @pytest.fixture
@@ -154,6 +157,71 @@ def test_values_of_secrets_are_taken_out_of_what_comes_back(host: Host) -> None:
     assert SECRET not in json.dumps(done)
     assert done["msg"] == "no login with ********"
     assert done["evidence"]["status"] == 500
+
+
+IDS = {"run": "0a251b2c3d4e", "release": "1.0-0123456789ab", "previous": "0.25-0123456789ab", "activation": 1}
+
+
+@pytest.mark.parametrize("by", ["tool", "module"])
+def test_a_secret_that_stands_in_an_id_is_no_reason_to_change_it(host: Host, by: str) -> None:
+    """The next phase goes on with that id."""
+    if by == "tool":
+        host.says({**IDS, "msg": "port 25"})
+    else:
+        host.answers = {**IDS, "msg": "port 25"}
+    secrets = {"PORT": "25", "FLAG": "1", "YEAR": "0123"}
+    assert host.run(state="rolled_back", secrets=secrets) == {**IDS, "msg": "port 25"}
+
+
+def test_a_module_gets_secrets_as_one_text(host: Host) -> None:
+    """Of several values it would take each out of its whole answer."""
+    host.run(state="rolled_back", secrets={"KEY": SECRET, "FLAG": "1"})
+    host.run(state="pruned", secrets={"KEY": SECRET})
+    told = [call["module_args"]["secrets"] for call in host.modules]
+    assert (json.loads(told[0]), told[1]) == ({"KEY": SECRET, "FLAG": "1"}, "")
+
+
+def test_what_a_module_says_that_broke_has_no_secret(host: Host) -> None:
+    host.answers = {"failed": True, "msg": "MODULE FAILURE", "module_stderr": f"KeyError: {SECRET}"}
+    assert SECRET not in json.dumps(host.run(state="rolled_back", secrets={"KEY": SECRET}))
+
+
+@pytest.mark.parametrize("told", ["", "x" * 475])
+def test_a_tool_that_breaks_tells_no_secret(host: Host, told: str) -> None:
+    host.has_tool(f"echo 'KeyError: {SECRET} {told}' >&2; exit 1")
+    said = host.run(state="rolled_back", secrets={"KEY": SECRET})["msg"].partition(" (rc 1): ")[2]
+    assert said.endswith(f"* {told}".strip())
+    assert SECRET[-10:] not in said
+
+
+def run_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: Args, secrets: Args) -> Args:
+    """Run the very module with an engine that says this, and return what it prints."""
+    asked: list[Args] = []
+    monkeypatch.setattr(release_on_host.request, "answer", lambda params, _check: asked.append(params) or dict(said))
+    monkeypatch.setattr(basic.AnsibleModule, "_log_to_syslog", lambda _self, text: print(text))
+    monkeypatch.setattr(basic, "has_journal", False)
+    told: Args = {"name": "shop", "state": "staged", "run": "r1", "who": "me", "secrets": json.dumps(secrets)}
+    told["_ansible_inject_invocation"] = True
+    with patch_module_args(told), pytest.raises(SystemExit):
+        release_on_host.main()
+    assert asked[0]["secrets"] == secrets
+    *logged, answer = capsys.readouterr().out.splitlines()
+    assert any("NOT_LOGGING_PARAMETER" in line for line in logged)
+    assert SECRET not in "".join(logged)
+    return t.cast("Args", json.loads(answer))
+
+
+def test_the_module_leaves_ids_alone_and_tells_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secrets = {"KEY": SECRET, "PORT": "25", "FLAG": "1"}
+    for failed in (False, True):
+        said = {**IDS, "msg": f"no login with {SECRET}", "failed": failed, "evidence": {"body": [SECRET]}}
+        done = run_module(monkeypatch, capsys, said, secrets)
+        assert {name: done[name] for name in IDS} == IDS
+        assert done["msg"] == "no login with ********"
+        assert SECRET not in json.dumps(done)
+        assert done["invocation"]["module_args"]["secrets"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
 def no_pipelining(host: Host) -> Args:

@@ -172,6 +172,7 @@ TOO_MUCH: list[tuple[dict[str, Any], str]] = [
     ({"health": {**HEALTH, "status": []}}, "app_release_health_status"),  # never opens
     ({"health": {**HEALTH, "consecutive": 0}}, "app_release_health_consecutive"),  # opens at a 500
     ({"health": {**HEALTH, "timeout": 0}}, "app_release_health_timeout"),
+    ({"health": {**HEALTH, "stay_up": -5}}, "app_release_health_stay_up"),
     ({"start_timeout": 0}, "app_release_start_timeout"),  # systemd waits for ever
 ]
 

@@ -356,6 +356,12 @@ def test_the_tool_answers_what_a_module_would(
     policy = {name: value for name, value in vars(Policy()).items() if name != "secrets"}
     said = ask(params={**policy, "secrets_from": "newest", **params})
     assert said == {"failed": True, "msg": "app_release_keep is 0; it must be at least 1"}
+    # Whoever prints what comes over the connection prints no secret, and a run goes on by its id.
+    monkeypatch.setattr(request, "answer", lambda _params, _check: {"run": "0a1correct2", "msg": "no correct-horse"})
+    assert ask(params={"secrets": {"KEY": "correct-horse", "A": "1", "B": "correct"}}) == {
+        "run": "0a1correct2",
+        "msg": "no ********",
+    }
 
     def denied(_layout: Layout) -> State:
         raise PermissionError(13, "Permission denied", "/var/lib/ledger.jsonl")

@@ -11,6 +11,7 @@ from ansible_collections.containerless.django.plugins.module_utils._release.evid
     ReleaseFailed,
     collect,
     mask,
+    mask_answer,
 )
 from ansible_collections.containerless.django.plugins.module_utils._release.health import Answer, HealthError
 
@@ -36,6 +37,18 @@ def test_mask(value: t.Any, secrets: list[str], expected: t.Any) -> None:
 @pytest.mark.parametrize("shown", [repr("pa'ss\\word\"1"), "pa&#x27;ss\\word&quot;1", '"pa\'ss\\\\word\\"1"'])
 def test_a_secret_is_masked_as_repr_html_and_json_write_it(shown: str) -> None:
     assert "word" not in mask(f"KEY={shown}", ["pa'ss\\word\"1"])
+
+
+def test_an_id_of_an_answer_is_masked_never() -> None:
+    ids = {"run": "0a2024b2c3d4", "release": "2024.1-0123456789ab", "previous": None, "activation": 2024}
+    ours = {**ids, "steps": [["health", 2.024]], "recovered": "revert", "migrated": ["shop.2024"], "pruned": ["2024.0"]}
+    texts = {"msg": "2024 is wrong", "notes": ["2024"], "evidence": {"step": "health", "body": "health revert"}}
+    assert mask_answer({**ours, **texts}, ["2024", "revert", "1"]) == {
+        **ours,
+        "msg": f"{MASK} is wrong",
+        "notes": [MASK],
+        "evidence": {"step": "health", "body": f"health {MASK}"},
+    }
 
 
 def test_a_failure_carries_its_evidence() -> None:

@@ -263,6 +263,55 @@ def test_a_failed_or_finished_call_leaves_nothing_of_what_was_sent(
     assert os.path.exists(artifacts["1.0"].blob)
 
 
+def arrived(host: Host, artifact: Artifact, number: int) -> str:
+    path = f"{host.layout.sent}{number:032x}"
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return shutil.copy(artifact.blob, path)
+
+
+def test_an_artifact_goes_when_not_even_the_tool_could_be_put_there(
+    host: Host, params: Params, artifacts: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: t.Any) -> bool:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tool, "install", full)
+    sent = arrived(host, artifacts["1.0"], 1)
+    with pytest.raises(OSError, match="No space"):
+        present(params(artifact=sent))
+    assert not os.path.exists(sent)
+
+
+def test_of_two_runs_that_were_sent_an_artifact_neither_takes_that_of_the_other(
+    host: Host, params: Params, artifacts: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here one takes the lock while the other is about to; what a dead one left goes meanwhile."""
+    dead, first, second = (
+        arrived(host, artifacts[version], number) for number, version in enumerate(("1.0", "1.0", "2.0"))
+    )
+    for path in (dead, second):  # it waits for more than a minute
+        os.utime(path, (0, 0))
+    install = tool.install
+
+    def meanwhile(*args: t.Any) -> bool:
+        monkeypatch.setattr(tool, "install", install)
+        present(params("1.0", artifact=first))
+        assert [os.path.exists(each) for each in (dead, first, second)] == [False, False, True]
+        return install(*args)
+
+    monkeypatch.setattr(tool, "install", meanwhile)
+    present(params("2.0", artifact=second, run="r2", migrations="accept"))
+    assert (live(host), os.path.exists(second)) == (2, False)
+
+
+def test_a_removal_takes_what_was_sent(host: Host, params: Params, artifacts: dict[str, Artifact]) -> None:
+    present(params())
+    sent = arrived(host, artifacts["1.0"], 1)
+    os.utime(sent, (0, 0))
+    act("absent", params())
+    assert not os.path.exists(sent)
+
+
 def test_a_run_that_changes_nothing_still_chooses_for_the_host(host: Host, params: Params) -> None:
     present(params())
     timer = host.layout.timer("cleanup", 1)

@@ -29,6 +29,8 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
+    request_queue_size = 128  # a client does not wait for its turn
+
     def __init__(self, path: str, answer: bytes) -> None:
         super().__init__(path, _Handler)
         self.answer = answer
@@ -49,10 +51,13 @@ def told(folder: Path) -> dict[str, t.Any]:
     return {**place, **page, "rate": 100}
 
 
-def asked(folder: Path) -> dict[str, t.Any]:
+def asked(folder: Path, server: _Server | None) -> dict[str, t.Any]:
     """Run the client as a host does, until it has asked some times; return its figures."""
     client = subprocess.Popen([sys.executable, "-c", Path(load.__file__).read_text(), json.dumps(told(folder))])
-    time.sleep(1.5)  # a processor that has other work starts it late
+    # A processor that has other work starts it late.
+    end = time.monotonic() + (20 if server else 4)
+    while time.monotonic() < end and not (server and len(server.seen) > 5):
+        time.sleep(0.05)
     (folder / "stop").touch()
     assert client.wait(20) == 0
     return t.cast("dict[str, t.Any]", json.loads((folder / "answer").read_text()))
@@ -60,7 +65,7 @@ def asked(folder: Path) -> dict[str, t.Any]:
 
 def test_an_app_that_answers_fails_nothing_and_is_asked_as_by_its_proxy(tmp_path: Path) -> None:
     with web(f"{tmp_path}/socket", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") as server:
-        found = asked(tmp_path)
+        found = asked(tmp_path, server)
     assert found["asked"] == len(server.seen) > 5
     assert (found["failed"], found["why"]) == (0, [])
     lines = server.seen[0].splitlines()
@@ -79,10 +84,10 @@ def test_an_app_that_answers_fails_nothing_and_is_asked_as_by_its_proxy(tmp_path
 )
 def test_each_request_without_a_good_answer_counts(tmp_path: Path, answer: bytes | None, why: str) -> None:
     if answer is None:
-        found = asked(tmp_path)
+        found = asked(tmp_path, None)
     else:
-        with web(f"{tmp_path}/socket", answer):
-            found = asked(tmp_path)
+        with web(f"{tmp_path}/socket", answer) as server:
+            found = asked(tmp_path, server)
     assert found["failed"] == found["asked"] > 5
     assert len(found["why"]) == 5
     assert all(why in line for line in found["why"])
