@@ -110,16 +110,13 @@ def since_good(entries: t.Sequence[Entry], release: str) -> set[str]:
 def rollback_target(entries: t.Sequence[Entry], active: int) -> Entry | None:
     """Return the last good activation to go back to from `active`, or None.
 
-    Releases are ordered by when they first became good, so a second rollback goes further back, and never forward
-    to a release that somebody left by a rollback. One that never became good is no target; one that was good stays
-    one when a later start of it fails, say for a secret that was wrong.
+    Releases are ordered by when they were last released and good; a rollback moves none, so a second one goes further
+    back, and never forward to a release that somebody left by a rollback. One that never became good is no target; one
+    that was good stays one when a later start of it fails, say for a secret that was wrong.
     """
     lived = {entry.activation for entry in entries if entry.state == "good"}
     latest = {e.release: e for e in entries if e.activation in lived and e.state in ("good", "rolled_back")}
-    order: dict[str, int] = {}
-    for entry in entries:
-        if entry.state == "good":
-            order.setdefault(entry.release, entry.seq)
+    order = _order(entries)
     now = next((entry.release for entry in reversed(entries) if entry.activation == active), None)
     if now is None:
         return None
@@ -129,3 +126,32 @@ def rollback_target(entries: t.Sequence[Entry], active: int) -> Entry | None:
         return None
     release = max(goods, key=order.__getitem__)
     return next(entry for entry in reversed(entries) if entry.release == release and entry.state == "good")
+
+
+def _order(entries: t.Sequence[Entry]) -> dict[str, int]:
+    """Return the place of each release that was good: later ones are higher."""
+    by_rollback = _by_rollback(entries)
+    order: dict[str, int] = {}
+    live = ""
+    for entry in entries:
+        if entry.state == "good":
+            # What is live already and gets other secrets keeps its place too.
+            moves = entry.activation not in by_rollback and entry.release != live
+            if moves or entry.release not in order:
+                order[entry.release] = entry.seq
+            live = entry.release
+    return order
+
+
+def _by_rollback(entries: t.Iterable[Entry]) -> set[int]:
+    """Return the activations that became good by a rollback: what each left is closed before anything else begins."""
+    found: set[int] = set()
+    good = 0
+    for entry in entries:
+        if entry.state == "good":
+            good = entry.activation
+        elif entry.state == "staged":
+            good = 0
+        elif entry.state == "rolled_back" and good not in (0, entry.activation):
+            found.add(good)
+    return found

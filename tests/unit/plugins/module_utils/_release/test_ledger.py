@@ -37,6 +37,11 @@ def shipped(activation: int, release: str, *then: str) -> list[tuple[int, str, s
     return [(activation, release, state) for state in ("staged", "active", *then)]
 
 
+def back(activation: int, release: str, left: tuple[int, str]) -> list[tuple[int, str, str]]:
+    """A rollback, in the order of its lines."""
+    return [*shipped(activation, release, "good"), (*left, "rolled_back")]
+
+
 STORY = write(*shipped(1, "v1", "good"), *shipped(2, "v2", "good"), *shipped(3, "v3", "failed"))
 
 
@@ -84,11 +89,48 @@ TARGETS = [
     (shipped(1, "v1", "good") + shipped(2, "v2", "rolled_back") + shipped(3, "v3", "good"), 3, "v1"),
     # a second rollback goes further back, never forward to what was left
     (
+        shipped(1, "v1", "good") + shipped(2, "v2", "good") + shipped(3, "v3", "good") + back(4, "v2", (3, "v3")),
+        4,
+        "v1",
+    ),
+    (
+        shipped(1, "v1", "good") + shipped(2, "v2", "good") + shipped(3, "v3", "good") + back(4, "v1", (3, "v3")),
+        4,
+        None,
+    ),
+    # and other secrets of what it went back to open no way forward
+    (
         shipped(1, "v1", "good")
         + shipped(2, "v2", "good")
-        + shipped(3, "v3", "good", "rolled_back")
-        + shipped(4, "v2", "good"),
+        + shipped(3, "v3", "good")
+        + back(4, "v1", (3, "v3"))
+        + shipped(5, "v1", "good"),
+        5,
+        None,
+    ),
+    # what was released once more is what was live before
+    (
+        shipped(1, "v1", "good") + shipped(2, "v2", "good") + shipped(3, "v1", "good") + shipped(4, "v3", "good"),
         4,
+        "v1",
+    ),
+    (
+        shipped(1, "v1", "good")
+        + shipped(2, "v2", "good")
+        + shipped(3, "v1", "good")
+        + shipped(4, "v3", "good")
+        + back(5, "v1", (4, "v3")),
+        5,
+        "v2",
+    ),
+    # one that nobody confirmed is taken back, which is no rollback of what was good
+    (
+        shipped(1, "v1", "good")
+        + shipped(2, "v2", "good")
+        + shipped(3, "v1", "good")
+        + shipped(4, "v3", "rolled_back")
+        + shipped(5, "v4", "good"),
+        5,
         "v1",
     ),
     # a later start that failed (a wrong secret) does not take away that it was good
@@ -98,8 +140,8 @@ TARGETS = [
     # left by a rollback, shipped again and good again: a target again
     (
         shipped(1, "v1", "good")
-        + shipped(2, "v2", "good", "rolled_back")
-        + shipped(3, "v1", "good")
+        + shipped(2, "v2", "good")
+        + back(3, "v1", (2, "v2"))
         + shipped(4, "v2", "good")
         + shipped(5, "v3", "good"),
         5,

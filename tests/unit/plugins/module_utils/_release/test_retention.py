@@ -21,25 +21,33 @@ from .runs import assert_whole, engine, go_on, release, rollback, stage
 def written(events: str) -> list[Entry]:
     """Return the ledger of words such as `a:good`: release a, each word of another activation, its tree named alike.
 
-    `a1` and `a2` are releases of the same tree.
+    `a1` and `a2` are releases of the same tree; `back` is good by a rollback, which closes the one before it.
     """
     entries: list[Entry] = []
+
+    def add(number: int, name: str, state: str) -> None:
+        entries.append(
+            ledger.append(
+                entries,
+                time="2026-11-22T12:00:00Z",
+                state=state,
+                activation=number,
+                release=f"{name}-0123456789ab",
+                content_id=name[0] * 64,
+                run="r1",
+                who="ops",
+                why="",
+            )
+        )
+
+    before = ""
     for number, word in enumerate(events.split(), start=1):
         name, state = word.split(":")
-        for event in ("staged", "active", state) if state == "good" else ("staged", state):
-            entries.append(
-                ledger.append(
-                    entries,
-                    time="2026-11-22T12:00:00Z",
-                    state=event,
-                    activation=number,
-                    release=f"{name}-0123456789ab",
-                    content_id=name[0] * 64,
-                    run="r1",
-                    who="ops",
-                    why="",
-                )
-            )
+        for event in ("staged", "active", "good") if state in ("good", "back") else ("staged", state):
+            add(number, name, event)
+        if state == "back":
+            add(number - 1, before, "rolled_back")
+        before = name
     return entries
 
 
@@ -59,8 +67,10 @@ KEPT = [
     ("a:good b1:good b2:good b3:good c:good", 5, 2, "", "b1 b2 b3 c"),
     ("a:good b1:good c1:good c2:good", 4, 2, "", "b1 c1 c2"),
     # after a rollback: what is live, what is before it, and the newest ones
-    ("a:good b:good c:good b:good", 4, 1, "", "a b"),
-    ("a:good b:good c:good b:good", 4, 2, "", "a b c"),
+    ("a:good b:good c:good b:back", 4, 1, "", "a b"),
+    ("a:good b:good c:good b:back", 4, 2, "", "a b c"),
+    # what was released once more: what was live before it stays
+    ("a:good b:good c:good b:good", 4, 1, "", "b c"),
     # what is live was never called good
     ("a:good b:good c:active", 3, 1, "", "b c"),
     # nothing is live any more
@@ -136,8 +146,8 @@ def test_a_tree_stays_as_long_as_a_release_of_it_does(
     host: Host, three: dict[str, Desired], artifacts: dict[str, Artifact], group: str
 ) -> None:
     other = desired(artifacts["2.0"], group, env={"A": "1"})
-    release(host, other, keep=1)
-    release(host, three["3.0"], keep=1)
+    for one in (other, three["2.0"], three["3.0"]):
+        release(host, one, keep=1, migrations="accept")
     host.drain()
     gone = prune(host)
     assert other.release_id in gone
