@@ -121,7 +121,7 @@ class Campaign:
         return [kill for kill in wanted if str(kill) not in self.verdicts]
 
     def load(self, digest: str) -> None:
-        """Take what an earlier run tried on this very code."""
+        """Take what an earlier run tried on this very code; a kill that came too late for its program is tried again."""
         self.digest = digest
         if self.options.kill or not RECORD.exists():
             return
@@ -129,7 +129,7 @@ class Campaign:
             told = json.loads(line)
             if "plan" in told and (told["digest"] == digest or self.options.table):
                 self.known[told["name"]] = [Kill(**kill) for kill in told["plan"]]
-            elif "verdict" in told and (told["digest"] == digest or self.options.carry):
+            elif "verdict" in told and told["verdict"]["reached"] and (told["digest"] == digest or self.options.carry):
                 self.digests.add(told["digest"])
                 kill = Kill(**told["verdict"].pop("kill"))
                 self.verdicts[str(kill)] = Verdict(kill, **told["verdict"])
