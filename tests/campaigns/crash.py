@@ -121,7 +121,7 @@ class Campaign:
         return [kill for kill in wanted if str(kill) not in self.verdicts]
 
     def load(self, digest: str) -> None:
-        """Take what an earlier run tried on this very code; a kill that came too late for its program is tried again."""
+        """Take what an earlier run tried on this very code; a kill that came too late is tried again."""
         self.digest = digest
         if self.options.kill or not RECORD.exists():
             return
