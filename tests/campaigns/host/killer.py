@@ -33,7 +33,7 @@ WRITES = os.O_WRONLY | os.O_RDWR
 #: Programs that only look: running one changes nothing, and how often it runs depends on how long something takes.
 LOOKS = re.compile(r"systemctl (show|is-|list-|cat|--version)|systemd-analyze|journalctl|\S*python3\S* -IS -c")
 #: How long a program may run before the kill that comes "during" it; what it began goes on without us.
-DURING_SECONDS = 0.03
+DURING_SECONDS = 0.012
 
 Args = t.Sequence[t.Any]
 
