@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -29,6 +30,12 @@ SHARED = {"RIG_DATABASE": f"postgresql://rig@/rig?host={SOCKETS}"}
 
 def releases(rig: Rig) -> list[str]:
     return [live(host)[0] for host in rig.hosts]
+
+
+def migrating(output: str, migration: str) -> set[str]:
+    """Return the hosts whose results say that they did a migration."""
+    parts = re.split(r"^(?:ok|changed): \[(\S+)\] => ", output, flags=re.MULTILINE)
+    return {host for host, told in zip(parts[1::2], parts[2::2], strict=True) if f"- {migration}\n" in told}
 
 
 @pytest.fixture(name="database", scope="session")
@@ -130,9 +137,9 @@ def test_the_next_run_brings_all_of_them_together(rig: Rig) -> None:
 
 def test_migrations_of_one_database_run_once(rig: Rig, database: dict[str, object]) -> None:
     played = rig.release("v1", "-v", **database).check()  # type: ignore[arg-type]
-    assert played.output.count("- rig.0001_initial") == 1
+    assert len(migrating(played.output, "rig.0001_initial")) == 1
     played = rig.release("v2", "-v", **database).check()  # type: ignore[arg-type]
-    assert played.output.count("- rig.0002_note") == 1
+    assert len(migrating(played.output, "rig.0002_note")) == 1
     assert len(set(releases(rig))) == 1
 
 
@@ -142,7 +149,7 @@ def test_a_migration_in_maintenance_meets_no_old_code_on_any_host(rig: Rig, data
     assert "0003" in said(refused)
     with Load(rig.hosts[2].address, rate=10) as load:
         played = rig.release("v4", "-v", app_release_migrations="maintenance", **database).check()  # type: ignore[arg-type]
-    assert played.output.count("- rig.0003_no_note") == 1
+    assert len(migrating(played.output, "rig.0003_no_note")) == 1
     assert len(set(releases(rig))) == 1
     assert load.failed() == []
 
