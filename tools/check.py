@@ -113,8 +113,8 @@ def artifact_stages() -> list[Stage]:
 
 
 def apps_stages() -> list[Stage]:
-    # What the scenarios wagtail and postgresql show as well is left to `make apps`.
-    ours = "test_apps and not wagtail and not peer"
+    # What the scenarios wagtail, postgresql and sandbox show as well is left to `make apps`.
+    ours = "test_apps and not wagtail and not peer and not named_egress"
     argv = ["pytest", "tests/integration/apps", "--image", "debian13", "-k", ours]
     return [Stage("apps", argv, counts_itself=False, counts_tests=True, machines=True)]
 
