@@ -127,16 +127,16 @@ def test_tasks_of_a_user_run_around_a_release_and_a_rollback(rig: Rig, machine: 
     names = ("before_migrate", "after_live", "after_rollback")
     for name in names:
         told = "{{ (app_release_result | default({})).release | default('nothing') }}"
-        shell = f"containerless status {APP} --json > /root/{name}.json; echo {told} > /root/{name}.told"
+        shell = f"containerless status {APP} --json > /run/{name}.json; echo {told} > /run/{name}.told"
         (tmp_path / f"{name}.yml").write_text(json.dumps([{"ansible.builtin.shell": shell, "become": True}]), "utf-8")
     hooks = {f"app_release_{name}": str(tmp_path / f"{name}.yml") for name in names}
     rig.release("v2", env={"RIG_COLOUR": "hooks"}, **hooks).check()
     after, _ = live(machine)
-    assert machine.sh("ls /root/*.told").stdout.split() == ["/root/after_live.told", "/root/before_migrate.told"]
+    assert machine.sh("ls /run/*.told").stdout.split() == ["/run/after_live.told", "/run/before_migrate.told"]
     rig.rollback(**hooks).check()
-    seen = {name: json.loads(machine.sh(f"cat /root/{name}.json").stdout)[0]["release"] for name in names}
-    results = {name: machine.sh(f"cat /root/{name}.told").stdout.strip() for name in names}
-    machine.sh("rm /root/*.json /root/*.told")
+    seen = {name: json.loads(machine.sh(f"cat /run/{name}.json").stdout)[0]["release"] for name in names}
+    results = {name: machine.sh(f"cat /run/{name}.told").stdout.strip() for name in names}
+    machine.sh("rm /run/*.json /run/*.told")
     assert after != before
     assert seen == {"before_migrate": before, "after_live": after, "after_rollback": before}
     assert results == {"before_migrate": "nothing", "after_live": after, "after_rollback": before}
@@ -148,11 +148,11 @@ def test_a_port_without_a_proxy_outlives_releases(rig: Rig, machine: Host) -> No
     first, _ = live(machine)
     assert json.loads(machine.sh(BY_PORT).stdout)["release"] == first
     # One after the other, beside a release: a line each, of the app or of curl.
-    asking = f"while :; do {BY_PORT} 2>&1; echo; sleep 0.1; done > /root/asked"
+    asking = f"while :; do {BY_PORT} 2>&1; echo; sleep 0.1; done > /run/asked"
     machine.sh(f"systemd-run --quiet --unit=rig-asks sh -c {shlex.quote(asking)}")
     rig.release("v2", env={"RIG_COLOUR": "port"}, app_release_listen=LISTEN).check()
     time.sleep(1)
-    lines = machine.sh("systemctl stop rig-asks; cat /root/asked; rm /root/asked").stdout.splitlines()[:-1]
+    lines = machine.sh("systemctl stop rig-asks; cat /run/asked; rm /run/asked").stdout.splitlines()[:-1]
     second, _ = live(machine)
     assert [line for line in lines if not line.startswith("{")] == []
     assert [json.loads(line)["release"] for line in (lines[0], lines[-1])] == [first, second]

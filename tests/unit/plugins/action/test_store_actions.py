@@ -375,7 +375,7 @@ def test_what_nobody_tested_gets_no_signature(
     place.write_bytes(canonical.dumps({**forged, "time": "9998-01-01T00:00:00Z"}))
     edited, unchanged = play(
         recorded(repository, artifact.content_id, **key),
-        recorded(repository, artifact.content_id, check=True, signing_key=keys.path("ann")),
+        recorded(repository, artifact.content_id, check=True, **key),
     )
     assert (edited["changed"], unchanged["changed"]) == (True, False)
     assert edited["record"]["expires"] < FAR["expires"]
